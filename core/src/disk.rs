@@ -1,0 +1,115 @@
+//! What a disk can be asked to do, and what a file is called.
+//!
+//! The planners decide bytes and order; a runtime carries them out. A runtime names nothing and
+//! decides nothing: [`File::name`] says where each file lies inside the data directory.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A file of the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum File {
+    /// A log segment, by number.
+    Segment(u64),
+    /// A file of history chunks, by number.
+    State(u64),
+    /// The manifest with its two slots.
+    Manifest,
+}
+
+impl File {
+    /// Its path inside the data directory.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            File::Segment(number) => format!("member/log/{number:016x}.log"),
+            File::State(number) => format!("member/state/{number:016x}.state"),
+            File::Manifest => String::from("member/state/manifest"),
+        }
+    }
+
+    /// The path under which it is made before it is published.
+    #[must_use]
+    pub fn temporary(self) -> String {
+        let mut name = self.name();
+        name.push_str(".tmp");
+        name
+    }
+
+    /// Which file a path inside the data directory is, if it is one of ours and published.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<File> {
+        let number = |stem: &str| {
+            let lower = stem.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            (stem.len() == 16 && lower).then(|| u64::from_str_radix(stem, 16).ok()).flatten()
+        };
+        if path == "member/state/manifest" {
+            return Some(File::Manifest);
+        }
+        if let Some(stem) = path.strip_prefix("member/log/").and_then(|p| p.strip_suffix(".log")) {
+            return number(stem).map(File::Segment);
+        }
+        let stem = path.strip_prefix("member/state/")?.strip_suffix(".state")?;
+        number(stem).map(File::State)
+    }
+}
+
+/// One operation on a file. Each is done before the next of its lane begins, except that
+/// writes between two syncs may be done in any order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskOp {
+    /// Make the file under its temporary name, filled with zeros in 4 KiB writes and in paced
+    /// pieces, and synced: real blocks, so that a full disk is found here.
+    Allocate {
+        /// Which.
+        file: File,
+        /// How long, bytes.
+        len: u64,
+    },
+    /// Put bytes at an offset.
+    Write {
+        /// Where.
+        file: File,
+        /// At which offset.
+        at: u64,
+        /// What; the pieces stand one after the other.
+        bytes: Vec<Bytes>,
+    },
+    /// `fdatasync` the file. Its result is the only truth.
+    Sync {
+        /// Which.
+        file: File,
+    },
+    /// Rename from the temporary name into place and sync the directory.
+    Publish {
+        /// Which.
+        file: File,
+    },
+    /// Unlink the file and sync the directory.
+    Remove {
+        /// Which.
+        file: File,
+    },
+}
+
+/// Which line a plan stands in. Lanes run beside each other; inside one, plans run in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The log: commits wait for it.
+    Log,
+    /// State files, zero-filling, rewriting, removing: paced, nobody waits for it.
+    Bulk,
+}
+
+/// A file's bytes that are not what was written, or not in a state that a crash could leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// In which file.
+    pub file: File,
+    /// At which offset.
+    pub at: u64,
+    /// What is wrong with it.
+    pub why: &'static str,
+}

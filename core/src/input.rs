@@ -1,0 +1,92 @@
+//! What the node takes in, with the sender's duties.
+
+use crate::command::{AlarmAction, AlarmKind};
+use crate::entry::Proposal;
+use crate::raft::Message;
+use crate::types::{LeaseId, Mark, NodeId, Ticket};
+
+/// One thing that happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Only time passed.
+    Tick,
+    /// A peer said something. It may be late, doubled or out of order.
+    Peer {
+        /// Who.
+        from: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// A peer's link went down: a hint to stop streaming and probe again.
+    LinkDown {
+        /// Whose.
+        peer: NodeId,
+    },
+    /// Somebody wants a command in the log. The ticket is the proposal's own.
+    Propose {
+        /// What, and who waits for it.
+        proposal: Proposal,
+    },
+    /// Somebody wants a linearizable point.
+    Read {
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// Somebody keeps a lease alive: the leader's own business, not replicated.
+    Renew {
+        /// Who waits.
+        ticket: Ticket,
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Somebody asks the node itself.
+    Admin {
+        /// Who waits.
+        ticket: Ticket,
+        /// For what.
+        order: Order,
+    },
+    /// The asker went away: no reply is owed.
+    Forget {
+        /// Which one.
+        ticket: Ticket,
+    },
+    /// Every [`Persist`](crate::Output::Persist) up to this mark is durable.
+    Persisted {
+        /// The highest completed mark.
+        mark: Mark,
+    },
+    /// The checkpoint of this mark and all before it are durable, and these chunks of the
+    /// history may live in the mapped file from now on.
+    Stored {
+        /// The highest completed mark.
+        mark: Mark,
+        /// Where the chunks lie now.
+        chunks: alloc::vec::Vec<crate::mvcc::Chunk>,
+    },
+}
+
+/// What can be asked of the node itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// How long a lease has left.
+    TimeToLive {
+        /// The lease.
+        lease: LeaseId,
+        /// Answer with its keys, too.
+        keys: bool,
+    },
+    /// All leases, by remaining time.
+    Leases,
+    /// Raise or take back an alarm on this member's behalf, through the log.
+    Alarm {
+        /// What to do.
+        action: AlarmAction,
+        /// Which kind.
+        kind: AlarmKind,
+    },
+    /// Everything that a copy of the state needs besides the view.
+    Export,
+    /// Write a checkpoint now.
+    Checkpoint,
+}

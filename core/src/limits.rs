@@ -1,0 +1,49 @@
+//! Every bound in the system, and what they owe to each other.
+
+use core::time::Duration;
+
+/// Entries applied in one step; the rest makes `deadline()` due at once.
+pub const APPLY_MAX: usize = 4096;
+
+/// History records visited by one step of a compaction.
+pub const COMPACT_MAX: usize = 256;
+
+/// etcd's bound on `committed - applied` before it refuses proposals (semantics §6.3).
+pub const APPLY_LAG_MAX: u64 = 5000;
+
+/// A marshalled `InternalRaftRequest`, at most; etcd's `--max-request-bytes` default.
+pub const REQUEST_BYTES_MAX: usize = 1_572_864;
+
+/// Operations in one list of a transaction; etcd's `--max-txn-ops` default.
+pub const TXN_OPS_MAX: usize = 128;
+
+/// A lease's time to live, seconds (semantics §4.1).
+pub const LEASE_TTL_MAX: i64 = 9_000_000_000;
+
+/// Leases revoked in a second, at most (semantics §4.2).
+pub const LEASE_REVOKE_RATE: usize = 1000;
+
+/// How often the primary looks for expired leases (semantics §4.2).
+pub const LEASE_EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Bytes of one append to a follower (semantics §8.1).
+pub const APPEND_BYTES_MAX: usize = 512 * 1024;
+
+/// Appends in flight to one follower (semantics §8.1).
+pub const APPENDS_IN_FLIGHT_MAX: usize = 512;
+
+/// A key, at most: what a bbolt page can hold (semantics §1.2).
+pub const KEY_BYTES_MAX: usize = 32_768;
+
+/// One log segment's file, as in etcd.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What a torn write can damage at once.
+pub const SECTOR: usize = 512;
+
+/// What a sync in flight covers at once.
+pub const PAGE: usize = 4096;
+
+const _: () = assert!(REQUEST_BYTES_MAX as u64 * 8 < SEGMENT_BYTES);
+const _: () = assert!(PAGE.is_multiple_of(SECTOR));
+const _: () = assert!(COMPACT_MAX < APPLY_MAX);

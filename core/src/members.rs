@@ -1,0 +1,30 @@
+//! Who belongs to the cluster (semantics §7.2).
+
+use crate::types::NodeId;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The replicated membership.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// The cluster's id.
+    pub id: u64,
+    /// Its members, by id.
+    pub members: BTreeMap<NodeId, Member>,
+    /// The negotiated version, empty until the leader has set it.
+    pub version: String,
+}
+
+/// One member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, empty until it has published itself.
+    pub name: String,
+    /// Where its peers reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+    /// Whether it only learns and does not vote.
+    pub learner: bool,
+}

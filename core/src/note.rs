@@ -1,0 +1,98 @@
+//! Every fact worth a log line, a counter or a test's mark.
+
+use crate::command::AlarmKind;
+use crate::types::{Index, LeaseId, NodeId, Term};
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// This member became a follower.
+    BecameFollower {
+        /// In which term.
+        term: Term,
+        /// Of whom, if known.
+        leader: NodeId,
+    },
+    /// This member asks whether it could win.
+    BecamePreCandidate {
+        /// In which term.
+        term: Term,
+    },
+    /// This member asks for votes.
+    BecameCandidate {
+        /// In which term.
+        term: Term,
+    },
+    /// This member leads.
+    BecameLeader {
+        /// In which term.
+        term: Term,
+    },
+    /// Another leader is known, or none.
+    LeaderChanged {
+        /// Who leads now.
+        leader: NodeId,
+        /// In which term.
+        term: Term,
+    },
+    /// The commit index rose.
+    Committed {
+        /// To where.
+        index: Index,
+    },
+    /// The applied index rose.
+    Applied {
+        /// To where.
+        index: Index,
+    },
+    /// A proposal was dropped.
+    ProposalDropped,
+    /// A lease is due.
+    LeaseExpired {
+        /// Which one.
+        lease: LeaseId,
+    },
+    /// A compaction was accepted.
+    CompactionScheduled {
+        /// The oldest revision that stays readable.
+        revision: i64,
+    },
+    /// A compaction has no work left.
+    CompactionFinished {
+        /// The oldest revision that is still readable.
+        revision: i64,
+        /// The hash over what it scanned (semantics §6.7).
+        hash: u32,
+    },
+    /// An alarm was raised.
+    AlarmRaised {
+        /// Whose.
+        member: NodeId,
+        /// Which kind.
+        kind: AlarmKind,
+    },
+    /// An alarm was taken back.
+    AlarmDisarmed {
+        /// Whose.
+        member: NodeId,
+        /// Which kind.
+        kind: AlarmKind,
+    },
+    /// A checkpoint was handed to the bulk lane.
+    CheckpointStarted {
+        /// The applied index it stands at.
+        index: Index,
+    },
+    /// A checkpoint is durable.
+    CheckpointFinished {
+        /// The applied index it stands at.
+        index: Index,
+    },
+    /// A peer's message broke a rule and was refused.
+    PeerRefused {
+        /// Whose.
+        peer: NodeId,
+        /// Which rule.
+        why: &'static str,
+    },
+}

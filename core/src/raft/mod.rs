@@ -1,0 +1,33 @@
+//! Who leads and what is committed.
+
+use crate::types::NodeId;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// What members say to each other.
+#[derive(Clone, Debug)]
+pub enum Message {}
+
+/// A change of the voting membership, as the log holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Whether it is encoded as a `ConfChangeV2`.
+    pub v2: bool,
+    /// The single steps.
+    pub steps: Vec<ChangeStep>,
+    /// What the proposer wanted to be remembered: etcd's JSON of the member.
+    pub context: Bytes,
+}
+
+/// One step of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeStep {
+    /// A voter joins, or a learner is promoted.
+    AddVoter(NodeId),
+    /// A learner joins.
+    AddLearner(NodeId),
+    /// A member leaves.
+    Remove(NodeId),
+    /// A member's addresses change; the vote does not.
+    Update(NodeId),
+}

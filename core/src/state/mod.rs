@@ -1,0 +1,36 @@
+//! The state on disk.
+
+use crate::command::AlarmKind;
+use crate::members::Cluster;
+use crate::mvcc;
+use crate::types::{Index, LeaseId, NodeId, Term};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Everything that must be on disk before the log up to `index` may go.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The last entry that is in it.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+    /// The key space.
+    pub kv: mvcc::View,
+    /// The leases, by id.
+    pub leases: Vec<LeaseRecord>,
+    /// The alarms.
+    pub alarms: Arc<Vec<(NodeId, AlarmKind)>>,
+    /// The membership.
+    pub cluster: Arc<Cluster>,
+}
+
+/// What is remembered of a lease: etcd's `leasepb.Lease`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseRecord {
+    /// Its id.
+    pub lease: LeaseId,
+    /// Seconds granted.
+    pub ttl: i64,
+    /// Seconds left at the last checkpoint of leases; zero is "not set".
+    pub remaining: i64,
+}

@@ -1,0 +1,120 @@
+//! Who hears of what: fans batches out to watch streams, off the apply loop.
+
+use crate::command::{Event, Keys};
+use crate::output::Batch;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// One client's watch stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// What the hub takes in.
+#[derive(Clone, Debug)]
+pub enum HubInput {
+    /// Only time passed.
+    Tick,
+    /// A stream begins, with no credit.
+    Open {
+        /// Which.
+        stream: StreamId,
+    },
+    /// A stream ended.
+    Close {
+        /// Which.
+        stream: StreamId,
+    },
+    /// A watch is asked for.
+    Create {
+        /// On which stream.
+        stream: StreamId,
+        /// What for.
+        watch: Watch,
+    },
+    /// A watch is given up.
+    Cancel {
+        /// On which stream.
+        stream: StreamId,
+        /// Which.
+        id: i64,
+    },
+    /// The client asks for a sign of progress on all its watches.
+    Progress {
+        /// On which stream.
+        stream: StreamId,
+    },
+    /// The client took this many bytes: as many more may be sent.
+    Credit {
+        /// On which stream.
+        stream: StreamId,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// The state moved on.
+    Applied(Arc<Batch>),
+}
+
+/// What a watch asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The id that the client wants; zero lets the hub choose.
+    pub id: i64,
+    /// Which keys; `None` for a range that etcd refuses as empty.
+    pub keys: Option<Keys>,
+    /// From which revision on; zero or less is "what comes next".
+    pub start: i64,
+    /// Whether an idle watch wants signs of progress.
+    pub progress: bool,
+    /// Leave puts out.
+    pub no_put: bool,
+    /// Leave deletions out.
+    pub no_delete: bool,
+    /// Events carry the version before.
+    pub prev_kv: bool,
+    /// A large answer may be split inside a revision.
+    pub fragment: bool,
+}
+
+/// One answer for one stream.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// For which stream.
+    pub stream: StreamId,
+    /// Of which watch; -1 where etcd answers for the stream.
+    pub id: i64,
+    /// The store's revision, for the header.
+    pub revision: i64,
+    /// What.
+    pub answer: Answer,
+}
+
+/// What a watch answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It begins.
+    Created,
+    /// It could not begin: etcd answers `created` and `canceled` in one.
+    Refused {
+        /// etcd's reason.
+        reason: String,
+    },
+    /// It ends.
+    Canceled {
+        /// The compacted revision, where that is why; else zero.
+        compacted: i64,
+        /// etcd's reason; empty where the client asked.
+        reason: String,
+    },
+    /// Something happened.
+    Events {
+        /// In the order of revisions.
+        events: Vec<Event>,
+        /// Whether events carry the version before.
+        prev_kv: bool,
+        /// Whether more of the last revision follows.
+        fragment: bool,
+    },
+    /// Nothing happened up to the delivery's revision.
+    Progress,
+}

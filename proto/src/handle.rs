@@ -1,0 +1,140 @@
+//! The one way in: how a service reaches the node.
+
+use keel_core::{Input, Order, Proposal, Refusal, Reply, Status, Ticket, View};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// What travels through the driver's inbox.
+#[derive(Debug)]
+pub enum Call {
+    /// An input with a ticket, and who waits for the reply.
+    Ask {
+        /// The ticket that the input carries.
+        ticket: Ticket,
+        /// The input.
+        input: Input,
+        /// Where the reply goes.
+        answer: oneshot::Sender<Result<Reply, Refusal>>,
+    },
+    /// The asker of this ticket went away.
+    Gone(Ticket),
+}
+
+/// What the driver publishes after every drain, for anybody to read.
+#[derive(Debug)]
+pub struct Shared {
+    latest: Mutex<(View, Status)>,
+    ids: AtomicU64,
+}
+
+impl Shared {
+    /// Begins with the state after recovery. `first_id` is etcd's generator's start: two bytes
+    /// of the member id, five of the unix time in milliseconds, one of counter (semantics §4.1).
+    #[must_use]
+    pub fn new(view: View, status: Status, first_id: u64) -> Arc<Shared> {
+        Arc::new(Shared { latest: Mutex::new((view, status)), ids: AtomicU64::new(first_id) })
+    }
+
+    /// Publishes a new state. Only the driver calls it. Gives back the state before, so that the
+    /// driver chooses where the last holder's work is done.
+    pub fn publish(&self, view: View, status: Status) -> View {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, _) = std::mem::replace(&mut *latest, (view, status));
+        before
+    }
+
+    /// Publishes how the node stands, where the state itself did not move.
+    pub fn publish_status(&self, status: Status) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).1 = status;
+    }
+}
+
+/// The way in, one clone a connection or task.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inbox: mpsc::Sender<Call>,
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// A way into the driver that listens on the other end of `inbox`.
+    #[must_use]
+    pub fn new(inbox: mpsc::Sender<Call>, shared: Arc<Shared>) -> Handle {
+        Handle { inbox, shared }
+    }
+
+    /// The newest applied state.
+    #[must_use]
+    pub fn latest(&self) -> View {
+        self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// How the node stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// A fresh id: for a request, a lease, an asker.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.shared.ids.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    /// Puts a command into the log and waits for what applying it answers.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Reply, Refusal> {
+        self.ask(proposal.ticket, Input::Propose { proposal }).await
+    }
+
+    /// Waits until everything that was acknowledged before now is applied here.
+    pub async fn read(&self) -> Result<View, Refusal> {
+        let ticket = Ticket(self.next_id());
+        match self.ask(ticket, Input::Read { ticket }).await? {
+            Reply::Point(view) => Ok(view),
+            other => unreachable!("a read is answered with a point, not {other:?}"),
+        }
+    }
+
+    /// Keeps a lease alive.
+    pub async fn renew(&self, lease: keel_core::LeaseId) -> Result<Reply, Refusal> {
+        let ticket = Ticket(self.next_id());
+        self.ask(ticket, Input::Renew { ticket, lease }).await
+    }
+
+    /// Asks the node itself.
+    pub async fn admin(&self, order: Order) -> Result<Reply, Refusal> {
+        let ticket = Ticket(self.next_id());
+        self.ask(ticket, Input::Admin { ticket, order }).await
+    }
+
+    async fn ask(&self, ticket: Ticket, input: Input) -> Result<Reply, Refusal> {
+        let (answer, reply) = oneshot::channel();
+        let call = Call::Ask { ticket, input, answer };
+        match self.inbox.try_send(call) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(Refusal::TooManyRequests),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Refusal::Stopped),
+        }
+        let mut waiting = Waiting { inbox: &self.inbox, ticket, done: false };
+        let reply = reply.await;
+        waiting.done = true;
+        reply.unwrap_or(Err(Refusal::Stopped))
+    }
+}
+
+/// Tells the driver when the asker's future is dropped before its reply came.
+struct Waiting<'a> {
+    inbox: &'a mpsc::Sender<Call>,
+    ticket: Ticket,
+    done: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            // A full inbox loses the hint; the node's own deadline ends the ticket.
+            let _ = self.inbox.try_send(Call::Gone(self.ticket));
+        }
+    }
+}
