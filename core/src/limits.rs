@@ -8,6 +8,10 @@ pub const APPLY_MAX: usize = 4096;
 /// History records visited by one step of a compaction.
 pub const COMPACT_MAX: usize = 256;
 
+/// Bytes logged before a checkpoint is due, however few the entries: bounds what a restart
+/// replays and what the log keeps on disk.
+pub const CHECKPOINT_LOG_BYTES: usize = 256 * 1024 * 1024;
+
 /// etcd's bound on `committed - applied` before it refuses proposals (semantics §6.3).
 pub const APPLY_LAG_MAX: u64 = 5000;
 

@@ -1,8 +1,8 @@
 //! Who leads and what is committed.
 
+use crate::members::Member;
 use crate::types::NodeId;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 /// What members say to each other.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub struct Change {
     pub v2: bool,
     /// The single steps.
     pub steps: Vec<ChangeStep>,
-    /// What the proposer wanted to be remembered: etcd's JSON of the member.
-    pub context: Bytes,
+    /// The member that joins or changes, as etcd's JSON in the change's context tells it.
+    pub member: Option<Member>,
 }
 
 /// One step of a change.
