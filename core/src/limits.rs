@@ -36,6 +36,15 @@ pub const APPEND_BYTES_MAX: usize = 512 * 1024;
 /// Appends in flight to one follower (semantics §8.1).
 pub const APPENDS_IN_FLIGHT_MAX: usize = 512;
 
+/// How often the primary remembers how long its long leases have left (semantics §4.4).
+pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Leases in one checkpoint entry (semantics §4.4).
+pub const LEASE_CHECKPOINT_BATCH_MAX: usize = 1000;
+
+/// What etcd gives a request before it gives up, besides two election timeouts (semantics §6.4).
+pub const REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
+
 /// A key, at most: what a bbolt page can hold (semantics §1.2).
 pub const KEY_BYTES_MAX: usize = 32_768;
 
