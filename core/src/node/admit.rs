@@ -165,7 +165,7 @@ impl Node {
                 self.behind.push((ticket, Question::TimeToLive { lease, keys }));
             }
             Order::Leases => {
-                let leases = self.lessor.list(self.now);
+                let leases = self.lessor.list();
                 self.settle(ticket, Ok(Reply::Leases(leases)));
             }
             Order::Export => {

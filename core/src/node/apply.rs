@@ -220,7 +220,7 @@ impl Node {
                     self.lessor.detach(before, &event.key);
                 }
                 if after != LeaseId::NONE {
-                    self.lessor.attach(after, event.key.clone());
+                    self.lessor.attach(after, &event.key);
                 }
             }
             self.events.push(event);
