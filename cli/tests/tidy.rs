@@ -77,8 +77,19 @@ fn refuse(complaints: &[String]) {
 #[test]
 fn the_top_level_is_the_one_that_was_drawn() {
     let allowed = [
-        "Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "Dockerfile", "compose.yaml", "core",
-        "proto", "runtime-tokio", "runtime-glommio", "sim", "cli", "target",
+        "Cargo.toml",
+        "Cargo.lock",
+        "LICENSE",
+        "README.md",
+        "Dockerfile",
+        "compose.yaml",
+        "core",
+        "proto",
+        "runtime-tokio",
+        "runtime-glommio",
+        "sim",
+        "cli",
+        "target",
     ];
     for entry in fs::read_dir(root()).expect("a readable root") {
         let name = entry.expect("a directory entry").file_name();
@@ -123,8 +134,16 @@ fn nothing_is_left_for_later() {
 #[test]
 fn nothing_breaks_replay() {
     let banned = [
-        "HashMap", "HashSet", "sync::watch", "sync::Notify", "thread_rng", "rand::", "getrandom",
-        "SystemTime", "Instant::now", "RandomState",
+        "HashMap",
+        "HashSet",
+        "sync::watch",
+        "sync::Notify",
+        "thread_rng",
+        "rand::",
+        "getrandom",
+        "SystemTime",
+        "Instant::now",
+        "RandomState",
     ];
     // The two files that may ask the machine, and what only a person's terminal sees.
     let exempt = ["runtime-tokio/src/clock.rs", "runtime-tokio/src/entropy.rs"];

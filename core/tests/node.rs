@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use keel_core::command::{AlarmAction, AlarmKind, Command, Delete, Keys, Put, Range};
 use keel_core::entry::{EntryKind, HardState};
+use keel_core::members::Member;
 use keel_core::node::{AutoCompaction, Boot, Config, Node};
 use keel_core::raft::{Change, ChangeStep};
 use keel_core::{
@@ -38,8 +39,8 @@ fn config() -> Config {
 
 /// The first entry of a cluster of one.
 fn bootstrap() -> Boot {
-    let change =
-        Change { v2: false, steps: vec![ChangeStep::AddVoter(ME)], member: Some(Default::default()) };
+    let steps = vec![ChangeStep::AddVoter(ME)];
+    let change = Change { steps, member: Some(Member::default()), ..Change::default() };
     let payload = Payload::Change { bytes: Bytes::from_static(b"me"), change: Arc::new(change) };
     Boot {
         hard: HardState { term: Term(1), vote: NodeId::NONE, commit: Index(1) },
@@ -90,12 +91,8 @@ impl World {
     /// Loses what is in memory and not durable, and begins again from the log.
     fn crash(&mut self) {
         self.writing.clear();
-        let boot = Boot {
-            hard: self.hard,
-            checkpoint: None,
-            entries: self.log.clone(),
-            fresh: false,
-        };
+        let boot =
+            Boot { hard: self.hard, checkpoint: None, entries: self.log.clone(), fresh: false };
         self.node = Node::new(self.config.clone(), boot, 8, self.now);
         self.settle();
     }
@@ -283,10 +280,7 @@ fn a_read_sees_everything_that_was_answered() {
 #[test]
 fn a_lease_takes_its_keys_with_it() {
     let mut world = World::start(config());
-    assert_eq!(
-        world.grant(7, 5),
-        Ok(Reply::Grant { lease: LeaseId(7), ttl: 5, revision: 1 })
-    );
+    assert_eq!(world.grant(7, 5), Ok(Reply::Grant { lease: LeaseId(7), ttl: 5, revision: 1 }));
     assert_eq!(world.grant(7, 5), Err(Refusal::LeaseExists));
     assert_eq!(world.grant(8, 1), Ok(Reply::Grant { lease: LeaseId(8), ttl: 2, revision: 1 }));
     assert_eq!(world.put("lost", 99), Err(Refusal::LeaseNotFound));
@@ -306,7 +300,8 @@ fn a_lease_takes_its_keys_with_it() {
     world.events.clear();
     world.pass(4 * SECOND);
     assert_eq!(world.keys(), 1);
-    let gone: Vec<_> = world.events.iter().map(|event| (event.key.clone(), event.revision.sub)).collect();
+    let gone: Vec<_> =
+        world.events.iter().map(|event| (event.key.clone(), event.revision.sub)).collect();
     assert_eq!(gone, [(Bytes::from("a"), 0), (Bytes::from("b"), 1)], "one revision, in key order");
     let ticket = world.renew(7);
     assert!(matches!(world.replies[&ticket], Ok(Reply::Renew { ttl: 0, .. })));
@@ -330,7 +325,7 @@ fn a_full_quota_raises_the_alarm_and_only_deletes_go_on() {
     let mut put = 0;
     while world.put(&format!("key{put}"), 0).is_ok() {
         put += 1;
-        assert!(put < 100, "the quota must stop it");
+        assert!(put < 500, "the quota must stop it");
     }
     assert_eq!(world.node.view().alarms[..], [(ME, AlarmKind::NoSpace)]);
     assert_eq!(world.put("more", 0), Err(Refusal::NoSpace));

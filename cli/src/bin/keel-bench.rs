@@ -55,9 +55,8 @@ fn main() -> ExitCode {
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.and_then(|runtime| {
-        tokio::task::LocalSet::new().block_on(&runtime, run(&args))
-    });
+    let done =
+        runtime.and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, run(&args)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

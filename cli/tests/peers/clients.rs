@@ -58,7 +58,9 @@ fn walk(ctl: &Ctl<'_>) {
     ctl.run(&["put", "--lease", lease, "leased", "x"]);
     let left = ctl.run(&["lease", "timetolive", lease, "--keys"]);
     assert!(left.contains("granted with TTL(600s)") && left.contains("attached keys([leased])"));
-    assert!(ctl.run(&["lease", "keep-alive", "--once", lease]).contains("keepalived with TTL(600)"));
+    assert!(
+        ctl.run(&["lease", "keep-alive", "--once", lease]).contains("keepalived with TTL(600)")
+    );
     assert!(ctl.run(&["lease", "list"]).contains(lease));
     ctl.run(&["lease", "revoke", lease]);
     assert_eq!(ctl.run(&["get", "leased"]), "");

@@ -62,7 +62,11 @@ impl Both {
     }
 
     /// Asks both; each answers with a message or, refusing, with none.
-    async fn ask<M: Message + Default>(&mut self, path: &str, request: &impl Message) -> [Option<M>; 2] {
+    async fn ask<M: Message + Default>(
+        &mut self,
+        path: &str,
+        request: &impl Message,
+    ) -> [Option<M>; 2] {
         let method = Method::new(path);
         let bytes = request.encode_to_vec();
         let mut answers = [None, None];
@@ -103,7 +107,8 @@ fn strip_txn(txn: &mut pb::TxnResponse) {
 
 fn put(random: &mut Random) -> pb::PutRequest {
     let size = usize::try_from(random.below(60)).expect("small");
-    let lease = if random.chance(20) { i64::try_from(random.below(LEASES) + 1).expect("small") } else { 0 };
+    let lease =
+        if random.chance(20) { i64::try_from(random.below(LEASES) + 1).expect("small") } else { 0 };
     let ignore_value = random.chance(5);
     let ignore_lease = random.chance(5);
     let value = vec![b'a' + u8::try_from(random.below(26)).expect("small"); size];
@@ -197,8 +202,9 @@ fn the_same_work_gives_the_same_answers_and_hashes() {
             if n % COMPARE_EVERY == COMPARE_EVERY - 1 {
                 compare_hashes(&mut both, &mut random, compacted, revision).await;
                 if random.chance(30) {
-                    compacted += i64::try_from(random.below(1 + (revision - compacted).unsigned_abs()))
-                        .expect("a revision");
+                    compacted +=
+                        i64::try_from(random.below(1 + (revision - compacted).unsigned_abs()))
+                            .expect("a revision");
                     let request = pb::CompactionRequest { revision: compacted, physical: true };
                     let _: [Option<pb::CompactionResponse>; 2] =
                         both.ask("/etcdserverpb.KV/Compact", &request).await;

@@ -18,10 +18,7 @@ pub(super) enum Question {
     /// Renew a lease.
     Renew(LeaseId),
     /// How long a lease has left.
-    TimeToLive {
-        lease: LeaseId,
-        keys: bool,
-    },
+    TimeToLive { lease: LeaseId, keys: bool },
 }
 
 impl Node {
@@ -149,6 +146,11 @@ impl Node {
         match self.lessor.renew(self.now, lease) {
             Renewal::Granted { ttl } => {
                 self.settle(ticket, Ok(Reply::Renew { lease, ttl, revision }));
+            }
+            Renewal::Clear => {
+                let command = Command::Checkpoint(alloc::vec![(lease, 0)]);
+                let renewals = alloc::vec![(ticket, lease)];
+                self.propose_own(command, Own::LeaseCheckpoint { renewals });
             }
             Renewal::Unknown => {
                 self.settle(ticket, Ok(Reply::Renew { lease, ttl: 0, revision }));

@@ -115,10 +115,15 @@ mod tests {
     #[test]
     fn a_transaction_costs_its_dearer_branch() {
         let put = |n: usize| {
-            Op::Put(Put { key: Bytes::from_static(b"k"), value: vec![0; n].into(), ..Put::default() })
+            Op::Put(Put {
+                key: Bytes::from_static(b"k"),
+                value: vec![0; n].into(),
+                ..Put::default()
+            })
         };
         let inner = Txn { success: vec![put(10)], failure: vec![put(1)], compares: vec![] };
-        let txn = Txn { success: vec![put(1), Op::Txn(inner)], failure: vec![put(2)], compares: vec![] };
+        let txn =
+            Txn { success: vec![put(1), Op::Txn(inner)], failure: vec![put(2)], compares: vec![] };
         assert_eq!(cost(&Command::Txn(txn)), (256 + 2) + (256 + 11));
     }
     use std::vec;

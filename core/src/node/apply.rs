@@ -86,9 +86,7 @@ impl Node {
             return None;
         }
         match command {
-            Command::Compact { physical: true, .. } => {
-                self.answer_when_compacted(ticket, reply)
-            }
+            Command::Compact { physical: true, .. } => self.answer_when_compacted(ticket, reply),
             _ => Some(reply),
         }
     }
@@ -213,8 +211,7 @@ impl Node {
     fn collect_events(&mut self) {
         for event in self.store.take_events() {
             let before = event.prev.as_ref().map_or(LeaseId::NONE, |prev| record::lease(prev));
-            let after =
-                if event.tombstone { LeaseId::NONE } else { record::lease(&event.record) };
+            let after = if event.tombstone { LeaseId::NONE } else { record::lease(&event.record) };
             if before != after {
                 if before != LeaseId::NONE {
                     self.lessor.detach(before, &event.key);

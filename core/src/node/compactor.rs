@@ -121,7 +121,7 @@ mod tests {
         for n in 11..20_u32 {
             assert_eq!(compactor.tick(at(6 * n), 100 + i64::from(n), true), None);
         }
-        assert_eq!(compactor.tick(at(120), 120, true), Some(110));
+        assert_eq!(compactor.tick(at(120), 120, true), Some(109), "a sample older than a period");
     }
 
     #[test]

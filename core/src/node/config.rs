@@ -1,8 +1,11 @@
 //! What a node is told at birth, what it remembers, and how it stands.
 
+use crate::command::AlarmKind;
 use crate::entry::{Entry, HardState};
 use crate::members::Cluster;
-use crate::state::Checkpoint;
+use crate::mvcc::{self, Store};
+use crate::planner::Recovered;
+use crate::state::{LeaseRecord, RestoredImage};
 use crate::types::{Index, NodeId, Term};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -67,10 +70,38 @@ pub struct Boot {
 /// A checkpoint that came back from the disk.
 #[derive(Debug)]
 pub struct Restored {
-    /// What was written.
-    pub checkpoint: Checkpoint,
-    /// The store that it makes.
-    pub store: crate::mvcc::Store,
+    /// The last entry in it.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+    /// The key space.
+    pub store: Store,
+    /// The leases.
+    pub leases: Vec<LeaseRecord>,
+    /// The alarms.
+    pub alarms: Vec<(NodeId, AlarmKind)>,
+    /// The membership.
+    pub cluster: Cluster,
+}
+
+impl Boot {
+    /// What a directory held, its entries parsed. Fails where a checkpoint's history cannot be
+    /// what was written.
+    pub fn recovered(from: Recovered, entries: Vec<Entry>) -> Result<Boot, &'static str> {
+        let restore = |image: RestoredImage| {
+            let chunks = image.chunks.into_iter().map(|chunk| (chunk.number, chunk.bytes));
+            let store = Store::restore(mvcc::Restored {
+                chunks: chunks.collect(),
+                tail: image.tail,
+                revision: image.revision,
+                compacted: image.compacted,
+            })?;
+            let RestoredImage { index, term, leases, alarms, cluster, .. } = image;
+            Ok(Restored { index, term, store, leases, alarms, cluster })
+        };
+        let checkpoint = from.checkpoint.map(restore).transpose()?;
+        Ok(Boot { hard: from.hard, checkpoint, entries, fresh: false })
+    }
 }
 
 /// How a node stands.

@@ -1,14 +1,16 @@
 //! What a node does unasked: leases that run out, compaction, checkpoints, publishing itself.
 
 use super::alarms::Alarms;
-use super::config::{Boot, Config};
+use super::config::{Boot, Config, Restored};
 use super::{Asked, Node};
 use crate::command::{Command, Refusal, Reply};
 use crate::entry::Write;
 use crate::lease::Lessor;
-use crate::limits::{CHECKPOINT_LOG_BYTES, COMPACT_MAX, LEASE_REVOKE_RATE};
+use crate::limits::{
+    APPEND_BYTES_MAX, APPENDS_IN_FLIGHT_MAX, CHECKPOINT_LOG_BYTES, COMPACT_MAX, LEASE_REVOKE_RATE,
+};
 use crate::members::Cluster;
-use crate::mvcc::{self, Chunk, Compaction, Store, record};
+use crate::mvcc::{Chunk, Compaction, Store};
 use crate::note::Note;
 use crate::output::Output;
 use crate::raft;
@@ -23,8 +25,8 @@ use core::time::Duration;
 pub(super) enum Own {
     /// A lease ran out.
     Revoke,
-    /// Leases' remaining times.
-    LeaseCheckpoint,
+    /// Leases' remaining times; these keep-alives go on when it is applied.
+    LeaseCheckpoint { renewals: Vec<(Ticket, LeaseId)> },
     /// The quota is used up; these hear so once the alarm is raised.
     NoSpace { askers: Vec<Ticket> },
     /// Old history goes.
@@ -55,6 +57,8 @@ pub(super) fn raft_options(config: &Config) -> raft::Options {
         election: config.election,
         pre_vote: config.pre_vote,
         check_quorum: true,
+        window: APPENDS_IN_FLIGHT_MAX,
+        append_bytes: APPEND_BYTES_MAX,
     }
 }
 
@@ -85,27 +89,29 @@ pub(super) fn start(config: &Config, boot: Boot) -> Start {
         let applied = (Index::default(), Term::default());
         return Start { raft, store: Store::new(), lessor, alarms, cluster, applied };
     };
-    let (store, image) = (restored.store, restored.checkpoint);
-    lessor.restore(&image.leases, leased_keys(&store.view(), &image));
-    let applied = (image.index, image.term);
-    let raft =
-        raft::Start { hard, config: image.config.clone(), snapshot: applied, entries, applied: applied.0 };
-    let alarms = Alarms::restore(&image.alarms);
-    let cluster = (*image.cluster).clone();
-    Start { raft, store, lessor, alarms, cluster, applied }
+    let Restored { index, term, store, leases, alarms, cluster } = restored;
+    // Leases hang on keys by the keys' own records and nowhere else.
+    let leased = if leases.is_empty() { Vec::new() } else { store.view().leased().collect() };
+    lessor.restore(&leases, leased.into_iter());
+    let raft = raft::Start {
+        hard,
+        config: config_of(&cluster),
+        snapshot: (index, term),
+        entries,
+        applied: index,
+    };
+    let alarms = Alarms::restore(&Arc::new(alarms));
+    Start { raft, store, lessor, alarms, cluster, applied: (index, term) }
 }
 
-/// Which keys hang on which lease: it stands nowhere but in the keys' newest records.
-fn leased_keys(view: &mvcc::View, image: &Checkpoint) -> Vec<(LeaseId, bytes::Bytes)> {
-    if image.leases.is_empty() {
-        return Vec::new();
+/// Who votes and who learns, as the list of members tells it.
+fn config_of(cluster: &Cluster) -> raft::Config {
+    let mut config = raft::Config::default();
+    for (id, member) in &cluster.members {
+        let set = if member.learner { &mut config.learners } else { &mut config.voters };
+        set.insert(*id);
     }
-    let live = view.live_records();
-    live.filter_map(|found| {
-        let lease = record::lease(&found);
-        (lease != LeaseId::NONE).then(|| (lease, record::key(&found)))
-    })
-    .collect()
+    config
 }
 
 /// When the state goes to disk.
@@ -173,7 +179,7 @@ impl Node {
         if lost < asked.at && asked.at < self.led_since {
             return Refusal::TimeoutLeaderFailure;
         }
-        if !self.raft.reaches_quorum_since(asked.at) {
+        if !self.raft.hears_quorum() {
             return Refusal::TimeoutConnectionLost;
         }
         Refusal::Timeout
@@ -194,7 +200,10 @@ impl Node {
         }
         let checkpoints = self.lessor.checkpoints_due(self.now);
         if !checkpoints.is_empty() {
-            self.propose_own(Command::Checkpoint(checkpoints), Own::LeaseCheckpoint);
+            self.propose_own(
+                Command::Checkpoint(checkpoints),
+                Own::LeaseCheckpoint { renewals: Vec::new() },
+            );
         }
     }
 
@@ -216,8 +225,15 @@ impl Node {
         match own {
             // An unfinished revocation is due again after a while; the rest is retried by the
             // next occasion.
-            Own::Revoke | Own::LeaseCheckpoint => {}
-            Own::Version => {}
+            Own::Revoke | Own::Version => {}
+            Own::LeaseCheckpoint { renewals } => {
+                for (ticket, lease) in renewals {
+                    match reply {
+                        Ok(_) => self.renew(ticket, lease),
+                        Err(refusal) => self.settle(ticket, Err(*refusal)),
+                    }
+                }
+            }
             Own::NoSpace { askers } => {
                 for asker in askers {
                     self.settle(asker, Err(Refusal::NoSpace));
@@ -282,6 +298,7 @@ impl Node {
         Arc::new(Checkpoint {
             index: self.applied.0,
             term: self.applied.1,
+            lineage: 0,
             kv: self.store.view(),
             leases: self.lessor.records(),
             alarms: Arc::clone(self.alarms.all()),

@@ -248,12 +248,17 @@ impl Node {
                         self.outputs.push_back(Output::Persist { mark, write });
                     }
                     Ready::Read { context, index } => self.reads.confirm(context, index),
+                    Ready::Restore { from, .. } => {
+                        let why = "its state cannot be taken over by this build";
+                        self.note(Note::PeerRefused { peer: from, why });
+                    }
                     Ready::Note(note) => self.outputs.push_back(Output::Note(note)),
                 }
             }
             self.release_reads();
             self.publish();
-            let more = self.replies.drain(..).map(|(ticket, reply)| Output::Reply { ticket, reply });
+            let more =
+                self.replies.drain(..).map(|(ticket, reply)| Output::Reply { ticket, reply });
             self.outputs.extend(more);
             if !self.reads.wants_round() {
                 break;
