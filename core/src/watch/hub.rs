@@ -273,22 +273,21 @@ impl Hub {
         }
     }
 
-    /// One answer for the whole stream, if all its watches heard of everything; else nothing
-    /// (semantics §3.4). It is best effort: without credit it is lost.
+    /// One answer for the whole stream, if it has watches and all of them heard of everything;
+    /// else nothing (semantics §3.4). One that compaction ended holds it back until the client
+    /// cancels it, as in etcd. It is best effort: without credit it is lost.
     fn on_progress(&mut self, slot: u32) {
         let stream = self.streams.get(slot);
-        let mut live = 0;
-        for watcher in stream.watches.values() {
-            let watcher = self.watchers.get(*watcher);
-            match watcher.standing {
-                Standing::Live(_) if self.revision >= watcher.watch.start => live += 1,
-                Standing::Ended => {}
-                Standing::Live(_) | Standing::Behind(_) => return,
-            }
-        }
-        if live > 0 && stream.has_credit() {
+        let informed = |watcher: &u32| self.is_informed(self.watchers.get(*watcher));
+        let all = stream.watches.values().all(informed);
+        if all && !stream.watches.is_empty() && stream.has_credit() {
             self.answer(slot, NO_WATCH, self.revision, Answer::Progress);
         }
+    }
+
+    /// Whether a watch heard of everything that it wants up to now, and wants it already.
+    fn is_informed(&self, watcher: &Watcher) -> bool {
+        matches!(watcher.standing, Standing::Live(_)) && self.revision >= watcher.watch.start
     }
 
     fn set_timer(&mut self, slot: u32) {
@@ -318,16 +317,12 @@ impl Hub {
     /// nothing since the tick before.
     fn on_progress_tick(&mut self, slot: u32) {
         let watches: Vec<_> = self.streams.get(slot).watches.values().copied().collect();
-        for watcher in watches {
-            let watcher = self.watchers.get_mut(watcher);
-            let quiet = !mem::replace(&mut watcher.eventful, false);
-            let live = matches!(watcher.standing, Standing::Live(_));
-            let reached = self.revision >= watcher.watch.start;
-            let id = watcher.id;
-            if watcher.watch.progress && quiet && live && reached {
-                if !self.streams.get(slot).has_credit() {
-                    continue;
-                }
+        for watch in watches {
+            let watcher = self.watchers.get_mut(watch);
+            let eventful = mem::replace(&mut watcher.eventful, false);
+            let (id, wanted) = (watcher.id, watcher.watch.progress && !eventful);
+            let due = wanted && self.is_informed(self.watchers.get(watch));
+            if due && self.streams.get(slot).has_credit() {
                 self.answer(slot, id, self.revision, Answer::Progress);
             }
         }

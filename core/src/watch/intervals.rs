@@ -194,6 +194,7 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     type Range = (Bytes, Option<Bytes>);
 
@@ -206,6 +207,13 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 500,
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
         /// The tree finds what a look at every range finds, whatever came and went.
         #[test]
         fn finds_what_a_list_finds(steps in ranges(), asked in key(), seed: u64) {

@@ -6,6 +6,7 @@ use keel_core::types::{Instant, Revision};
 use keel_core::watch::{Answer, Config, Delivery, Hub, HubInput, StreamId, Watch};
 use keel_core::{Event, Keys};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use std::collections::BTreeMap;
 
 /// What happens next.
@@ -250,9 +251,8 @@ impl World {
             }
             Answer::Progress => {
                 for (_, heard) in client.watches.iter().filter(|(own, _)| id == -1 || **own == id) {
-                    if heard.compacted.is_none() {
-                        check_prefix(heard, &self.history, Some(revision));
-                    }
+                    assert!(heard.compacted.is_none(), "an ended watch holds it back");
+                    check_prefix(heard, &self.history, Some(revision));
                 }
             }
             Answer::Events { events, fragment, prev_kv } => {
@@ -316,8 +316,14 @@ fn check_prefix(heard: &Heard, history: &[Event], upto: Option<i64>) {
     assert!(upto.is_none() || all.len() == heard.events.len(), "{heard:?}\nexpected {all:?}");
 }
 
+/// The same cases in every run.
+fn fixed(cases: u32) -> ProptestConfig {
+    let rng_seed = RngSeed::Fixed(3);
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(fixed(400))]
 
     /// To each watch exactly the model's events in order: no loss, no double, no revision
     /// split without leave, nothing beyond the credit, and progress only when it is true.

@@ -5,6 +5,8 @@
 //! create 1 a:c start=3 prev       keys: `a`, `a:c`, `a:` (from), `:` (all), `-` (refused)
 //! put a=1,del b | put c=2         revisions by `|`, changes by `,`: one batch
 //! missed put a=1                  applied, but the batch never came
+//! take all                        from now on answers are taken as soon as they come
+//! once create 1 a                 one step; else as many as the hub asks for
 //! ```
 
 use crate::script::{nanos, time};
@@ -20,14 +22,17 @@ pub(crate) struct Story {
     hub: Hub,
     /// Whether answers are taken, and their cost credited, as soon as they come.
     taken: bool,
+    /// Whether the hub is called again while it asks for it.
+    patient: bool,
 }
 
 impl Story {
     pub(crate) fn new() -> Story {
         let store = Store::new();
-        let config = Config { fragment_bytes: 1000, ..Config::default() };
+        let small = Config { fragment_bytes: 1000, scan_max: 10, ..Config::default() };
+        let config = Config { catch_up_max: 3, ..small };
         let hub = Hub::new(config, store.view());
-        Story { now: Instant(0), store, hub, taken: false }
+        Story { now: Instant(0), store, hub, taken: false, patient: true }
     }
 
     /// Steps, and then as often as the hub asks to be called at once.
@@ -42,7 +47,7 @@ impl Story {
                     self.hub.step(self.now, HubInput::Credit { stream, bytes });
                 }
             }
-            if self.hub.deadline() != Some(self.now) {
+            if !self.patient || self.hub.deadline() != Some(self.now) {
                 return told;
             }
             self.hub.step(self.now, HubInput::Tick);
@@ -58,10 +63,17 @@ pub(crate) fn run(story: &mut Story, words: &[&str]) -> Vec<String> {
             story.now = Instant(nanos(at));
             story.step(HubInput::Tick)
         }
-        ["take", how] => {
-            story.taken = how == "all";
+        ["take", "all"] => {
+            story.taken = true;
             Vec::new()
         }
+        ["once", ref command @ ..] => {
+            story.patient = false;
+            let told = run(story, command);
+            story.patient = true;
+            told
+        }
+        ["tick"] => story.step(HubInput::Tick),
         ["open", id] => {
             let mut told = story.step(HubInput::Open { stream: stream(id) });
             told.extend(story.step(HubInput::Credit { stream: stream(id), bytes: usize::MAX / 4 }));
