@@ -33,6 +33,7 @@ fn main() {
     live("10,000 watchers, a range each, batches of 64", 10_000, span, spread, 64);
     behind("5,000 watchers of one key read 2,000 revisions", 5000, 2000, one, same);
     behind("10,000 watchers, a key each, read 20,000 revisions", 10_000, 20_000, own, spread);
+    compacted("10,000 watchers that compaction overtakes", 10_000, own, spread);
 }
 
 fn hub(store: &Store, watches: u64, keys: impl Fn(u64) -> Keys, start: i64) -> Hub {
@@ -58,13 +59,25 @@ fn hub(store: &Store, watches: u64, keys: impl Fn(u64) -> Keys, start: i64) -> H
     hub
 }
 
-/// Takes everything, and counts events.
+/// Takes everything, and counts events and ended watches.
 fn drain(hub: &mut Hub) -> u64 {
     let mut events = 0;
     while let Some(delivery) = hub.poll() {
-        if let Answer::Events { events: some, .. } = delivery.answer {
-            events += some.len() as u64;
-        }
+        events += match delivery.answer {
+            Answer::Events { events: some, .. } => some.len() as u64,
+            Answer::Canceled { .. } => 1,
+            Answer::Created | Answer::Refused { .. } | Answer::Progress => 0,
+        };
+    }
+    events
+}
+
+/// Lets the hub catch up, and counts likewise.
+fn settle(hub: &mut Hub) -> u64 {
+    let mut events = drain(hub);
+    while hub.deadline().is_some() {
+        hub.step(Instant(0), HubInput::Tick);
+        events += drain(hub);
     }
     events
 }
@@ -116,12 +129,18 @@ fn behind(
     batches(&mut store, key, revisions / 100, 100);
     let begin = std::time::Instant::now();
     hub.step(Instant(0), HubInput::Applied(store.apply(&[])));
-    let mut events = drain(&mut hub);
-    while hub.deadline().is_some() {
-        hub.step(Instant(0), HubInput::Tick);
-        events += drain(&mut hub);
-    }
-    report(name, events, begin.elapsed());
+    report(name, settle(&mut hub), begin.elapsed());
+}
+
+fn compacted(name: &str, watches: u64, keys: impl Fn(u64) -> Keys, key: impl Fn(u64) -> String) {
+    let mut store = Store::new();
+    let mut hub = hub(&store, watches, keys, 0);
+    drain(&mut hub);
+    batches(&mut store, key, 20, 100);
+    let batch = store.compact(1000);
+    let begin = std::time::Instant::now();
+    hub.step(Instant(0), HubInput::Applied(batch));
+    report(name, settle(&mut hub), begin.elapsed());
 }
 
 fn report(name: &str, events: u64, took: Duration) {

@@ -69,12 +69,12 @@ pub struct Counts {
 /// Serves the watch streams of one shard.
 ///
 /// Step as often as you like; then poll until `None`; only then sleep until `deadline()`.
-/// Inputs for a stream that is not open are passed over: they crossed its end. A stream's id
-/// is not used again.
+/// Inputs for a stream that is not open are passed over: they crossed its end.
 ///
 /// The driver's duties: every [`Batch`] in order (one that is missed is made good from the
-/// history), and no more requests of a stream while the answers to its last ones wait to be
-/// taken, for those are answered whatever the credit.
+/// history), and before any reply that follows from it, so that a client which saw a revision
+/// creates its watches behind it; and no more requests of a stream while the answers to its
+/// last ones wait to be taken, for those are given whatever the credit.
 #[derive(Clone, Debug)]
 pub struct Hub {
     pub(super) config: Config,
@@ -145,12 +145,7 @@ impl Hub {
 
     /// The next answer. Drain to `None` before you sleep.
     pub fn poll(&mut self) -> Option<Delivery> {
-        loop {
-            let delivery = self.queue.pop_front()?;
-            if self.slots.contains_key(&delivery.stream) {
-                return Some(delivery);
-            }
-        }
+        self.queue.pop_front()
     }
 
     /// When the next timer is due: at once while watches can catch up.
@@ -203,6 +198,7 @@ impl Hub {
             self.timers.remove(&(tick, slot));
         }
         self.slots.remove(&stream.id);
+        self.queue.retain(|delivery| delivery.stream != stream.id);
     }
 
     /// The sequence and the texts of semantics §3.1.

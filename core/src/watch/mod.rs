@@ -131,8 +131,9 @@ pub enum Answer {
     },
     /// Something happened.
     Events {
-        /// In the order of revisions. Watches that asked alike share one slice, so what is
-        /// encoded for one of them serves all: same pointer and same `prev_kv`, same bytes.
+        /// In the order of revisions. Watches that asked alike share one slice within a step,
+        /// so what is encoded for one of them serves all: while the slice is held, the same
+        /// pointer and the same `prev_kv` are the same bytes.
         events: Arc<[Event]>,
         /// Whether events carry the version before.
         prev_kv: bool,
