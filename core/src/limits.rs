@@ -55,7 +55,7 @@ pub const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 pub const WATCH_SCAN_MAX: usize = 1024;
 
 /// Watches that catch up together in one step.
-pub const WATCH_CATCH_UP_MAX: usize = 512;
+pub const WATCH_CATCH_UP_MAX: usize = 1024;
 
 /// How often an idle watch that asked for it gets a sign of progress; etcd's default.
 pub const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(600);

@@ -5,6 +5,8 @@
 //! create 1 a:c start=3 prev       keys: `a`, `a:c`, `a:` (from), `:` (all), `-` (refused)
 //! put a=1,del b | put c=2         revisions by `|`, changes by `,`: one batch
 //! missed put a=1                  applied, but the batch never came
+//! late put a=1                    applied, but the batch comes with the next `arrive`
+//! new hub                         a hub that begins at the store's state
 //! take all                        from now on answers are taken as soon as they come
 //! once create 1 a                 one step; else as many as the hub asks for
 //! ```
@@ -14,7 +16,8 @@ use crate::store::{Change, Store};
 use bytes::Bytes;
 use keel_core::types::Instant;
 use keel_core::watch::{Answer, Config, Delivery, Hub, HubInput, StreamId, Watch};
-use keel_core::{Event, Keys};
+use keel_core::{Batch, Event, Keys};
+use std::sync::Arc;
 
 pub(crate) struct Story {
     now: Instant,
@@ -22,6 +25,8 @@ pub(crate) struct Story {
     hub: Hub,
     /// Whether answers are taken, and their cost credited, as soon as they come.
     taken: bool,
+    /// Batches that are still on their way.
+    held: Vec<Arc<Batch>>,
     /// Whether the hub is called again while it asks for it.
     patient: bool,
 }
@@ -32,7 +37,7 @@ impl Story {
         let small = Config { fragment_bytes: 1000, scan_max: 10, ..Config::default() };
         let config = Config { catch_up_max: 3, ..small };
         let hub = Hub::new(config, store.view());
-        Story { now: Instant(0), store, hub, taken: false, patient: true }
+        Story { now: Instant(0), store, hub, taken: false, held: Vec::new(), patient: true }
     }
 
     /// Steps, and then as often as the hub asks to be called at once.
@@ -98,6 +103,18 @@ pub(crate) fn run(story: &mut Story, words: &[&str]) -> Vec<String> {
         ["compact", revision] => {
             let batch = story.store.compact(number(revision));
             story.step(HubInput::Applied(batch))
+        }
+        ["late", ref rest @ ..] => {
+            story.held.push(story.store.apply(&transactions(rest)));
+            Vec::new()
+        }
+        ["arrive"] => {
+            let held = std::mem::take(&mut story.held);
+            held.into_iter().flat_map(|batch| story.step(HubInput::Applied(batch))).collect()
+        }
+        ["new", "hub"] => {
+            story.hub = Hub::new(Config::default(), story.store.view());
+            Vec::new()
         }
         ["missed", ref rest @ ..] => {
             story.store.apply(&transactions(rest));
