@@ -140,3 +140,85 @@ fn varint(number: u64) -> usize {
     let bits = 64 - (number | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Revision;
+    use alloc::vec;
+    use bytes::Bytes;
+
+    const ALL: Cut = Cut { no_put: false, no_delete: false, prev_kv: true, fragment: true };
+
+    /// A field of bytes as protobuf writes it: tag, length in groups of seven bits, bytes.
+    fn put(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+        out.push(tag);
+        put_number(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+
+    fn put_number(out: &mut Vec<u8>, mut number: u64) {
+        while number > 127 {
+            out.push(number as u8 | 128);
+            number >>= 7;
+        }
+        out.push(number as u8);
+    }
+
+    /// The event as a field of the answer.
+    fn encoded(event: &Event) -> Vec<u8> {
+        let mut kv = event.record.to_vec();
+        let mut inside = Vec::new();
+        if event.tombstone {
+            inside.extend([0x08, 1]);
+            kv.push(0x18);
+            put_number(&mut kv, event.revision.main as u64);
+        }
+        put(&mut inside, 0x12, &kv);
+        if let Some(prev) = &event.prev {
+            put(&mut inside, 0x1a, prev);
+        }
+        let mut field = Vec::new();
+        put(&mut field, 0x5a, &inside);
+        field
+    }
+
+    fn event(main: i64, tombstone: bool, len: usize, prev: Option<usize>) -> Event {
+        let zeros = |len| Bytes::from(vec![0; len]);
+        let (record, prev) = (zeros(len), prev.map(zeros));
+        Event { revision: Revision { main, sub: 0 }, tombstone, key: zeros(1), record, prev }
+    }
+
+    #[test]
+    fn an_event_costs_what_it_has_bytes() {
+        for len in [0, 1, 100, 121, 122, 123, 124, 127, 128, 16_383, 16_384, 2_097_152] {
+            for main in [1, 127, 128, i64::MAX] {
+                for prev in [None, Some(0), Some(127), Some(128), Some(16_384)] {
+                    for tombstone in [false, true] {
+                        let event = event(main, tombstone, len, prev);
+                        assert_eq!(ALL.cost(&event), encoded(&event).len(), "{event:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_stay_below_their_bounds() {
+        let events: Vec<_> = (0..100).map(|n| event(n / 7, false, 90, None)).collect();
+        let hits: Vec<u32> = (0..100).collect();
+        let bounds = Config { answer_bytes: 1500, fragment_bytes: 500, ..Config::default() };
+        for fragment in [false, true] {
+            let cut = Cut { fragment, ..ALL };
+            let pieces = cut.pieces(&events, &hits, 0, &bounds);
+            let bound = if fragment { bounds.fragment_bytes } else { bounds.answer_bytes };
+            assert!(pieces.iter().all(|piece| piece.cost < bound));
+            let joined: Vec<_> = pieces.iter().flat_map(|piece| piece.events.to_vec()).collect();
+            assert_eq!(joined, events);
+            for pair in pieces.windows(2) {
+                assert_eq!(pair[0].fragment, pair[1].continues);
+                assert!(pair[0].fragment || pair[0].last < pair[1].first);
+            }
+        }
+    }
+}

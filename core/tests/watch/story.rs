@@ -5,6 +5,7 @@
 //! create 1 a:c start=3 prev       keys: `a`, `a:c`, `a:` (from), `:` (all), `-` (refused)
 //! put a=1,del b | put c=2         revisions by `|`, changes by `,`: one batch
 //! missed put a=1                  applied, but the batch never came
+//! install put a=1                 the new state comes without its events, as a snapshot's
 //! late put a=1                    applied, but the batch comes with the next `arrive`
 //! new hub                         a hub that begins at the store's state
 //! take all                        from now on answers are taken as soon as they come
@@ -114,6 +115,15 @@ pub(crate) fn run(story: &mut Story, words: &[&str]) -> Vec<String> {
         }
         ["new", "hub"] => {
             story.hub = Hub::new(Config::default(), story.store.view());
+            Vec::new()
+        }
+        ["install", ref rest @ ..] => {
+            let Batch { view, before, .. } = (*story.store.apply(&transactions(rest))).clone();
+            let batch = Batch { view, before, events: Vec::new() };
+            story.step(HubInput::Applied(Arc::new(batch)))
+        }
+        ["missed", "compact", revision] => {
+            story.store.compact(number(revision));
             Vec::new()
         }
         ["missed", ref rest @ ..] => {
