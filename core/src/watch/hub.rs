@@ -359,7 +359,7 @@ impl Hub {
         header: Header,
     ) -> Vec<(u32, i64)> {
         let mut withheld = Vec::new();
-        let mut shared: Vec<(Cut, Vec<Piece>)> = Vec::new();
+        let mut shared: BTreeMap<(i64, Cut), Vec<Piece>> = BTreeMap::new();
         let bounds = self.config;
         index.touch(events);
         index.serve(|touched| {
@@ -367,15 +367,9 @@ impl Hub {
             let first = events[touched.hits[0] as usize].revision.main;
             for slot in touched.watches {
                 let watcher = self.watchers.get(*slot);
-                let cut = Cut::of(&watcher.watch);
-                let from = watcher.from();
-                let own: Vec<Piece>;
-                let pieces = if from > first {
-                    own = cut.pieces(events, touched.hits, from, &bounds);
-                    &own
-                } else {
-                    share(&mut shared, cut, || cut.pieces(events, touched.hits, first, &bounds))
-                };
+                let (from, cut) = (watcher.from().max(first), Cut::of(&watcher.watch));
+                let cut_anew = || cut.pieces(events, touched.hits, from, &bounds);
+                let pieces = shared.entry((from, cut)).or_insert_with(cut_anew);
                 if let Some(from) = self.send(*slot, pieces, header) {
                     withheld.push((*slot, from));
                 }
@@ -470,19 +464,6 @@ pub(super) enum Header {
     OfEvents,
     /// Catching up: the store's, which may be ahead of them.
     OfStore,
-}
-
-/// The pieces for this cut, made once.
-fn share(
-    shared: &mut Vec<(Cut, Vec<Piece>)>,
-    cut: Cut,
-    make: impl FnOnce() -> Vec<Piece>,
-) -> &[Piece] {
-    let at = shared.iter().position(|(known, _)| *known == cut).unwrap_or_else(|| {
-        shared.push((cut, make()));
-        shared.len() - 1
-    });
-    &shared[at].1
 }
 
 /// Whether no key can be meant.

@@ -25,7 +25,7 @@ pub(super) struct Piece {
 }
 
 /// What decides how events are cut: watches that agree in it share their answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cut {
     no_put: bool,
     no_delete: bool,
