@@ -48,6 +48,22 @@ pub const REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
 /// A key, at most: what a bbolt page can hold (semantics §1.2).
 pub const KEY_BYTES_MAX: usize = 32_768;
 
+/// Revisions are joined in one watch answer up to this many encoded bytes.
+pub const WATCH_ANSWER_BYTES: usize = 256 * 1024;
+
+/// What etcd's gRPC messages may be larger than a request: a watch answer that may be split
+/// is, where it would reach the request's bound and this (semantics §3.5).
+pub const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
+
+/// History records that watches which are behind read in one step.
+pub const WATCH_SCAN_MAX: usize = 1024;
+
+/// Watches that catch up together in one step.
+pub const WATCH_CATCH_UP_MAX: usize = 1024;
+
+/// How often an idle watch that asked for it gets a sign of progress; etcd's default.
+pub const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
+
 /// One log segment's file, as in etcd.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -68,6 +84,7 @@ pub const PAGE: usize = 4096;
 
 const _: () = assert!(REQUEST_BYTES_MAX as u64 * 8 < SEGMENT_BYTES);
 const _: () = assert!(PAGE.is_multiple_of(SECTOR));
+const _: () = assert!(WATCH_ANSWER_BYTES < GRPC_OVERHEAD_BYTES);
 const _: () = assert!(COMPACT_MAX < APPLY_MAX);
 const _: () = assert!(PIECE_BYTES.is_multiple_of(PAGE as u64));
 const _: () = assert!(GROUP_BYTES * 2 < SEGMENT_BYTES);

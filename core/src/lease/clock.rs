@@ -39,6 +39,12 @@ struct Queue {
 }
 
 impl Queue {
+    /// Many wake-ups at once, which costs a fraction of adding each.
+    fn of(wakes: Vec<(Instant, LeaseId)>) -> Queue {
+        let times = wakes.iter().map(|(at, id)| (*id, *at)).collect();
+        Queue { order: wakes.into_iter().collect(), times }
+    }
+
     fn set(&mut self, id: LeaseId, at: Instant) {
         self.remove(id);
         self.times.insert(id, at);
@@ -128,26 +134,25 @@ impl Lessor {
     /// Where many leases would end at once, they are moved apart, so that no more end in a
     /// second than can be revoked in it (§4.2).
     pub fn promote(&mut self, now: Instant, extend: Duration) {
-        let mut clock = Clock {
-            expiries: Queue::default(),
-            checkpoints: Queue::default(),
-            next_scan: now,
-            retry: REQUEST_TIMEOUT_BASE + extend * 2,
-        };
-        for (id, lease) in &mut self.leases {
+        for lease in self.leases.values_mut() {
             lease.expiry = Some(now.after(extend).after(span(lease.to_count())));
-            if self.checkpoints {
-                clock.plan_checkpoint(now, *id, lease.to_count());
-            }
         }
         if self.leases.len() >= LEASE_REVOKE_RATE {
             self.spread(now);
         }
-        for (id, lease) in &self.leases {
-            let expiry = lease.expiry.expect("every lease was just given one");
-            clock.expiries.set(*id, expiry);
-        }
-        self.clock = Some(clock);
+        let ends = self
+            .leases
+            .iter()
+            .map(|(id, lease)| (lease.expiry.expect("every lease was just given an end"), *id));
+        let long = |lease: &Lease| span(lease.to_count()) > LEASE_CHECKPOINT_INTERVAL;
+        let planned = self.leases.iter().filter(|(_, lease)| self.checkpoints && long(lease));
+        let planned = planned.map(|(id, _)| (now.after(LEASE_CHECKPOINT_INTERVAL), *id));
+        self.clock = Some(Clock {
+            expiries: Queue::of(ends.collect()),
+            checkpoints: Queue::of(planned.collect()),
+            next_scan: now,
+            retry: REQUEST_TIMEOUT_BASE + extend * 2,
+        });
     }
 
     /// Moves expiries apart: in a window of one second the first 750 stay, and each one more

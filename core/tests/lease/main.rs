@@ -1,5 +1,6 @@
 //! The lessor's stories: see `tests/golden/lease`.
 
+mod property;
 mod script;
 
 use keel_core::lease::Lessor;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Plays every story of `tests/golden/<folder>`, each with a fresh `start()`.
-pub fn play_all<S>(folder: &str, start: fn() -> S, run: fn(&mut S, &[&str]) -> Vec<String>) {
+pub(crate) fn play_all<S>(folder: &str, start: fn() -> S, run: fn(&mut S, &[&str]) -> Vec<String>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let files = fs::read_dir(&folder).expect("the stories' folder is there");
     let mut paths: Vec<_> = files.map(|file| file.expect("readable").path()).collect();
@@ -45,7 +45,7 @@ fn play<S>(text: &str, state: &mut S, run: fn(&mut S, &[&str]) -> Vec<String>) -
 }
 
 /// A time as the stories write it, `2s` or `1500ms`, in nanoseconds.
-pub fn nanos(word: &str) -> u64 {
+pub(crate) fn nanos(word: &str) -> u64 {
     let (number, unit) = match word.strip_suffix("ms") {
         Some(number) => (number, 1_000_000),
         None => (word.strip_suffix('s').expect("a time ends in s or ms"), 1_000_000_000),
@@ -54,7 +54,7 @@ pub fn nanos(word: &str) -> u64 {
 }
 
 /// Nanoseconds as the stories write them.
-pub fn time(nanos: u64) -> String {
+pub(crate) fn time(nanos: u64) -> String {
     match nanos {
         n if n.is_multiple_of(1_000_000_000) => format!("{}s", n / 1_000_000_000),
         n => format!("{}ms", n / 1_000_000),
