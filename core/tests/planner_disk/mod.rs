@@ -138,16 +138,10 @@ impl Disk {
         image.durable[at] ^= 1 << bit;
     }
 
-    /// Puts a file back as it was.
-    pub(crate) fn restore(&mut self, from: &Disk, file: File) {
-        self.files.insert(file, from.files[&file].clone());
-    }
-
-    /// Zeros from `at` on: what a file looks like if nothing later was ever written.
-    pub(crate) fn blank_from(&mut self, file: File, at: usize) {
-        let image = self.files.get_mut(&file).expect("there");
-        image.seen[at..].fill(0);
-        image.durable[at..].fill(0);
+    /// Puts other bytes into a file.
+    pub(crate) fn replace(&mut self, file: File, bytes: Vec<u8>) {
+        let image = Image { durable: bytes.clone(), seen: bytes, dirty: BTreeSet::new() };
+        self.files.insert(file, image);
     }
 
     pub(crate) fn remove(&mut self, file: File) {

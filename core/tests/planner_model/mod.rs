@@ -54,7 +54,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn last(&self) -> u64 {
-        self.entries.last_key_value().map_or(self.base, |(&index, _)| index)
+        self.entries.last_key_value().map_or(0, |(&index, _)| index).max(self.base)
     }
 
     pub(crate) fn write(&mut self, write: &Write) {
@@ -87,6 +87,8 @@ pub(crate) struct World {
     /// Checkpoints since the last start, by mark; the first is what the start found.
     pub(crate) images: BTreeMap<u64, Option<Image>>,
     pub(crate) stored: u64,
+    /// Checkpoints before the last start.
+    past: Vec<Option<Image>>,
     next_mark: u64,
     pub(crate) chunks: BTreeMap<u64, ImageChunk>,
     pub(crate) next_chunk: u64,
@@ -104,6 +106,7 @@ impl World {
             acked: 0,
             images: BTreeMap::from([(0, None)]),
             stored: 0,
+            past: vec![None],
             next_mark: 1,
             chunks: BTreeMap::new(),
             next_chunk: 0,
@@ -188,9 +191,16 @@ impl World {
     /// What is read back must be one of the logs since the last promise, and one of the
     /// checkpoints.
     pub(crate) fn check(&self, recovered: &Recovered) -> Result<(), String> {
+        self.check_since(recovered, false)
+    }
+
+    /// The same; `older` also takes a checkpoint before the last promised one.
+    pub(crate) fn check_since(&self, recovered: &Recovered, older: bool) -> Result<(), String> {
         let image = recovered.checkpoint.as_ref();
         let (index, term) = image.map_or((0, 0), |image| (image.index.0, image.term.0));
-        let candidates = self.images.range(self.stored..).map(|(_, image)| image);
+        let since = if older { 0 } else { self.stored };
+        let past = self.past.iter().filter(|_| older);
+        let candidates = self.images.range(since..).map(|(_, image)| image).chain(past);
         let same = |candidate: &Option<Image>| match (candidate, image) {
             (None, None) => true,
             (Some(candidate), Some(image)) => {
@@ -210,11 +220,9 @@ impl World {
         }
         let matches = |log: &Log| expected(log, index, term) == found(recovered);
         if !self.logs[self.acked..].iter().any(matches) {
-            return Err(format!(
-                "found {:?}\nbut promised {:?}",
-                found(recovered),
-                expected(&self.logs[self.acked], index, term)
-            ));
+            let found = outline(found(recovered));
+            let promised = outline(expected(&self.logs[self.acked], index, term));
+            return Err(format!("found {found:?}\nbut promised {promised:?}"));
         }
         Ok(())
     }
@@ -234,6 +242,9 @@ impl World {
     fn resume(&mut self, recovered: Recovered) {
         let mut log = Log { hard: recovered.hard, ..Log::default() };
         log.base = recovered.checkpoint.as_ref().map_or(0, |image| image.index.0);
+        // What the checkpoint holds is committed: no log says otherwise.
+        log.entries =
+            self.log().entries.range(..=log.base).map(|(at, of)| (*at, of.clone())).collect();
         for entry in &recovered.entries {
             log.entries.insert(entry.index.0, (entry.term.0, entry.bytes.clone()));
         }
@@ -259,6 +270,7 @@ impl World {
         if image.is_none() {
             self.chunks.clear();
         }
+        self.past.extend(std::mem::take(&mut self.images).into_values());
         self.images = BTreeMap::from([(0, image)]);
         // What a fresh start writes before the node may begin.
         while let Some(done) = self.runner.step(Lane::Log) {
@@ -285,7 +297,9 @@ fn expected(log: &Log, index: u64, term: u64) -> Found {
     if old || entries.first().is_some_and(|&(first, at, _)| first != index + 1 || at < term) {
         entries.clear();
     }
-    (log.hard.term.0, log.hard.vote.0, entries)
+    let hard = log.hard;
+    let votes = if hard.term.0 < term { (term, 0) } else { (hard.term.0, hard.vote.0) };
+    (votes.0, votes.1, entries)
 }
 
 fn found(recovered: &Recovered) -> Found {
@@ -295,4 +309,10 @@ fn found(recovered: &Recovered) -> Found {
     };
     let hard = recovered.hard;
     (hard.term.0, hard.vote.0, recovered.entries.iter().map(entry).collect())
+}
+
+/// The same with lengths in the place of bytes, to be read.
+fn outline(found: Found) -> (u64, u64, Vec<(u64, u64, usize)>) {
+    let entries = found.2.into_iter().map(|(index, term, bytes)| (index, term, bytes.len()));
+    (found.0, found.1, entries.collect())
 }
