@@ -11,6 +11,7 @@
 pub mod bbolt;
 pub mod desk;
 pub mod handle;
+pub mod pb;
 
 pub use desk::Desk;
 pub use handle::{Call, Handle, Shared};
