@@ -134,7 +134,8 @@ impl<'a> Backend<'a> {
         Ok(Term(self.one(b"meta", b"term", read_u64)?.unwrap_or(0)))
     }
 
-    /// Who votes, if the file says it.
+    /// Who votes, if the file says it. A file that was restored from a snapshot still says who
+    /// voted in the cluster it comes from: the log's own word outranks it.
     ///
     /// # Errors
     /// Where the bucket is damaged.

@@ -1,6 +1,8 @@
 //! The small values of etcd's buckets: integers, revisions, two messages, a little JSON.
 
 use super::Damage;
+use crate::pb::etcdserverpb::{AlarmMember, AlarmType};
+use crate::pb::leasepb::Lease;
 use bytes::{BufMut, Bytes, BytesMut};
 use keel_core::command::AlarmKind;
 use keel_core::members::Member;
@@ -40,58 +42,37 @@ pub(super) fn read_revision(key: &[u8]) -> Option<(Revision, bool)> {
     sound.then_some((Revision { main, sub }, tombstone))
 }
 
-/// etcd's `leasepb.Lease`.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Lease {
-    #[prost(int64, tag = "1")]
-    id: i64,
-    #[prost(int64, tag = "2")]
-    ttl: i64,
-    #[prost(int64, tag = "3")]
-    remaining: i64,
-}
-
 /// A lease as an item of the bucket `lease`.
 pub(super) fn lease_item(record: &LeaseRecord) -> (Bytes, Bytes) {
     let key = Bytes::copy_from_slice(&record.lease.0.to_be_bytes());
-    let lease = Lease { id: record.lease.0, ttl: record.ttl, remaining: record.remaining };
+    let lease = Lease { id: record.lease.0, ttl: record.ttl, remaining_ttl: record.remaining };
     (key, lease.encode_to_vec().into())
 }
 
 /// Reads a value of the bucket `lease`.
 pub(super) fn read_lease(value: &[u8]) -> Option<LeaseRecord> {
     let lease = Lease::decode(value).ok()?;
-    Some(LeaseRecord { lease: LeaseId(lease.id), ttl: lease.ttl, remaining: lease.remaining })
-}
-
-/// etcd's `AlarmMember`.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct AlarmMember {
-    #[prost(uint64, tag = "1")]
-    member: u64,
-    #[prost(int32, tag = "2")]
-    alarm: i32,
+    Some(LeaseRecord { lease: LeaseId(lease.id), ttl: lease.ttl, remaining: lease.remaining_ttl })
 }
 
 /// An alarm as a key of the bucket `alarm`.
 pub(super) fn alarm_key(member: NodeId, kind: AlarmKind) -> Bytes {
     let alarm = match kind {
-        AlarmKind::NoSpace => 1,
-        AlarmKind::Corrupt => 2,
+        AlarmKind::NoSpace => AlarmType::Nospace,
+        AlarmKind::Corrupt => AlarmType::Corrupt,
     };
-    AlarmMember { member: member.0, alarm }.encode_to_vec().into()
+    AlarmMember { member_id: member.0, alarm: alarm.into() }.encode_to_vec().into()
 }
 
 /// Reads a key of the bucket `alarm`. etcd may raise an alarm of no kind; it says nothing, and
 /// that is the inner `None`.
 pub(super) fn read_alarm(key: &[u8]) -> Option<Option<(NodeId, AlarmKind)>> {
     let alarm = AlarmMember::decode(key).ok()?;
-    let member = NodeId(alarm.member);
-    match alarm.alarm {
-        0 => Some(None),
-        1 => Some(Some((member, AlarmKind::NoSpace))),
-        2 => Some(Some((member, AlarmKind::Corrupt))),
-        _ => None,
+    let member = NodeId(alarm.member_id);
+    match AlarmType::try_from(alarm.alarm).ok()? {
+        AlarmType::None => Some(None),
+        AlarmType::Nospace => Some(Some((member, AlarmKind::NoSpace))),
+        AlarmType::Corrupt => Some(Some((member, AlarmKind::Corrupt))),
     }
 }
 
