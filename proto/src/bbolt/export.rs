@@ -216,3 +216,10 @@ fn head(root: u64, high_water: u64) -> BytesMut {
     head.put_bytes(0, PAGE - HEADER);
     head
 }
+
+/// Both runs may wait on one task and go on on another.
+const _: () = {
+    const fn may_travel<T: Send>() {}
+    may_travel::<Survey>();
+    may_travel::<Export>();
+};
