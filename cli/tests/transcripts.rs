@@ -33,10 +33,13 @@ transcripts! {
     lease
     limits
     maintenance
+    quota
     range_options
     range_stream
+    small_limits
     txn
     watch
+    watch_progress
 }
 
 /// A transcript without a test would be skipped in silence.

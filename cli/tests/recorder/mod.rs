@@ -19,6 +19,8 @@
 //! end NAME                   say no more; how the stream ends
 //! ```
 //!
+//! A comment `# flags: --name=value` starts the file's server with that flag.
+//!
 //! Fields are the protobuf's own names and nested by braces. `"x"*1000` is a string of a thousand
 //! `x`, and `field*3` says the field three times. Identities that no two servers share stand as
 //! names in the order of their appearance (`lease_1`), and a request can use them.

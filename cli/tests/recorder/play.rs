@@ -40,7 +40,7 @@ pub(crate) fn play(path: &Path) {
     let (binary, record) = server();
     let mut script = Script::read(path);
     assert!(!script.blocks.is_empty(), "{} holds no exchange", path.display());
-    let server = Server::start(&binary);
+    let server = Server::start_with(&binary, &script.flags());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let differences = runtime.block_on(async {

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// What stands between actions and answers.
 const DASHES: &str = "----";
 
+/// A comment that says with which flags the server starts.
+const FLAGS: &str = "# flags: ";
+
 /// A file's blocks.
 pub(crate) struct Script {
     path: PathBuf,
@@ -64,6 +67,13 @@ impl Script {
             script.blocks.push(block);
         }
         script
+    }
+
+    /// The flags that the file wants its server to have.
+    pub(crate) fn flags(&self) -> Vec<&str> {
+        let comments = self.blocks.iter().flat_map(|block| &block.before);
+        let flags = comments.filter_map(|line| line.strip_prefix(FLAGS));
+        flags.flat_map(str::split_whitespace).collect()
     }
 
     /// Writes the file anew with the answers as they are now.
