@@ -48,25 +48,6 @@ impl<'a> Db<'a> {
         self.meta.high_water
     }
 
-    /// The page that lists the free pages, where the file keeps one.
-    #[must_use]
-    pub fn freelist(&self) -> Option<u64> {
-        (self.meta.freelist != u64::MAX).then_some(self.meta.freelist)
-    }
-
-    /// The transaction that wrote the file last.
-    #[must_use]
-    pub fn txid(&self) -> u64 {
-        self.meta.txid
-    }
-
-    /// The bytes in use, from the start to the last page.
-    #[must_use]
-    pub fn used(&self) -> &'a [u8] {
-        // `open` checked that the file is this long.
-        &self.bytes[..self.offset(self.meta.high_water)]
-    }
-
     /// The tree of buckets: name to bucket.
     #[must_use]
     pub fn root(&self) -> Tree<'a> {
