@@ -8,6 +8,7 @@
 //!
 //! No socket, no clock, no spawn: any runtime serves exactly the values made here.
 
+pub mod bbolt;
 pub mod desk;
 pub mod handle;
 pub mod pb;
