@@ -7,8 +7,17 @@
 //!                                                                 └─► disk (two helper threads)
 //! ```
 
+pub mod clock;
 pub mod config;
+pub mod data_dir;
+mod deadline;
+pub mod disk;
+mod entropy;
 mod failure;
+pub mod journal;
+pub mod net;
+mod serve;
+mod stop;
 
 pub use config::{Backend, Config, Level, Limits, Listen, Log, LogFormat, LogOutput};
 pub use failure::Failure;
