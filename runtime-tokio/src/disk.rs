@@ -21,6 +21,7 @@ use bytes::Bytes;
 use files::Files;
 use keel_core::disk::{DiskOp, File, Lane};
 use map::Tail;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Plan {
 pub struct Completion {
     /// Which.
     pub plan: u64,
+    /// In which lane it stood.
+    pub lane: Lane,
     /// Whether every operation of it succeeded.
     pub result: Result<(), DiskFailure>,
 }
@@ -120,11 +123,12 @@ pub struct MapDisk {
     backend: Backend,
     tail: Option<Tail>,
     /// One mapping a state file, grown by mapping it anew: slices of it are chunks of the history.
-    mapped: std::collections::BTreeMap<File, Bytes>,
+    mapped: BTreeMap<File, Bytes>,
     log: Worker,
     bulk: Worker,
     ends: mpsc::UnboundedReceiver<Completion>,
-    report: mpsc::UnboundedSender<Completion>,
+    /// Plans of the log lane that have not ended.
+    commits: usize,
 }
 
 impl MapDisk {
@@ -137,9 +141,9 @@ impl MapDisk {
         let files = Arc::new(Files::open(dir)?);
         let (report, ends) = mpsc::unbounded_channel();
         let log = Worker::start("keel-log", Lane::Log, Arc::clone(&files), report.clone())?;
-        let bulk = Worker::start("keel-bulk", Lane::Bulk, Arc::clone(&files), report.clone())?;
-        let mapped = std::collections::BTreeMap::new();
-        Ok(MapDisk { files, backend, tail: None, mapped, log, bulk, ends, report })
+        let bulk = Worker::start("keel-bulk", Lane::Bulk, Arc::clone(&files), report)?;
+        let mapped = BTreeMap::new();
+        Ok(MapDisk { files, backend, tail: None, mapped, log, bulk, ends, commits: 0 })
     }
 
     /// Copies the writes at the head of a log plan, here and now. Gives back how many operations
@@ -191,22 +195,21 @@ impl Disk for MapDisk {
                 self.mapped.remove(file);
             }
         }
-        match plan.lane {
-            Lane::Bulk => self.bulk.submit(plan.id, plan.ops),
-            Lane::Log => match self.copy(&plan.ops) {
-                Ok(copied) => {
-                    plan.ops.drain(..copied);
-                    self.log.submit(plan.id, plan.ops);
-                }
-                Err(failure) => {
-                    let end = Completion { plan: plan.id, result: Err(failure) };
-                    self.report.send(end).expect("this disk holds the other end itself");
-                }
-            },
+        if plan.lane == Lane::Bulk {
+            return self.bulk.submit(plan.id, Ok(plan.ops));
         }
+        // Behind another plan nothing may be copied yet: it may have files to publish first.
+        let copied = if self.commits == 0 { self.copy(&plan.ops) } else { Ok(0) };
+        self.commits += 1;
+        let rest = copied.map(|copied| plan.ops.split_off(copied));
+        self.log.submit(plan.id, rest);
     }
 
     async fn done(&mut self) -> Completion {
-        self.ends.recv().await.expect("this disk holds a sender itself")
+        let end = self.ends.recv().await.expect("a disk's threads live as long as it");
+        if end.lane == Lane::Log {
+            self.commits -= 1;
+        }
+        end
     }
 }

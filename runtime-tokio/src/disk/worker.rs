@@ -8,10 +8,13 @@ use std::sync::mpsc as queue;
 use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc;
 
+/// What the thread is given: a plan's name and what is left of it, or why it failed already.
+type Job = (u64, Result<Vec<DiskOp>, DiskFailure>);
+
 /// One thread and the plans that wait for it.
 #[derive(Debug)]
 pub(super) struct Worker {
-    plans: Option<queue::Sender<(u64, Vec<DiskOp>)>>,
+    plans: Option<queue::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -32,7 +35,7 @@ impl Worker {
     }
 
     /// Puts a plan in line.
-    pub(super) fn submit(&mut self, plan: u64, ops: Vec<DiskOp>) {
+    pub(super) fn submit(&mut self, plan: u64, ops: Result<Vec<DiskOp>, DiskFailure>) {
         let plans = self.plans.as_ref().expect("it is taken only by drop");
         plans.send((plan, ops)).expect("the thread ends only when this end is gone");
     }
@@ -56,7 +59,7 @@ impl Drop for Worker {
 fn work(
     lane: Lane,
     files: &Files,
-    inbox: &queue::Receiver<(u64, Vec<DiskOp>)>,
+    inbox: &queue::Receiver<Job>,
     report: &mpsc::UnboundedSender<Completion>,
 ) {
     let mut failed = false;
@@ -68,10 +71,10 @@ fn work(
                 source: io::Error::other("an earlier operation failed"),
             })
         } else {
-            ops.iter().try_for_each(|op| files.carry_out(lane, op))
+            ops.and_then(|ops| ops.iter().try_for_each(|op| files.carry_out(lane, op)))
         };
         failed |= result.is_err();
-        if report.send(Completion { plan, result }).is_err() {
+        if report.send(Completion { plan, lane, result }).is_err() {
             return;
         }
     }
