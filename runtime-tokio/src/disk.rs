@@ -184,7 +184,9 @@ impl Disk for MapDisk {
         }
         let handle = self.files.handle(file)?;
         let bytes = map::read(&handle, len).map_err(|e| self.files.failure("map", file, e))?;
-        self.mapped.insert(file, bytes.clone());
+        if matches!(file, File::State(_)) {
+            self.mapped.insert(file, bytes.clone());
+        }
         Ok(bytes)
     }
 

@@ -14,8 +14,10 @@ mod deadline;
 pub mod disk;
 mod entropy;
 mod failure;
+mod init_daemon;
 pub mod journal;
 pub mod net;
+mod notes;
 mod serve;
 mod stop;
 
