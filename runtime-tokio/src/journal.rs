@@ -7,6 +7,7 @@ use crate::clock::{Clock, stamp};
 use crate::config::{Level, Log, LogFormat, LogOutput};
 use crate::failure::Failure;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -24,7 +25,33 @@ struct Inner {
     level: Level,
     format: LogFormat,
     clock: Clock,
-    sinks: Mutex<Vec<Sink>>,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    sinks: Vec<Sink>,
+    sampler: Sampler,
+}
+
+/// Thins out what repeats, as etcd's logger does: of equal lines within a second, the first
+/// hundred and then each hundredth.
+#[derive(Debug, Default)]
+struct Sampler {
+    second: u64,
+    seen: BTreeMap<(Level, String), u64>,
+}
+
+impl Sampler {
+    fn takes(&mut self, second: u64, level: Level, msg: &str) -> bool {
+        if second != self.second {
+            self.second = second;
+            self.seen.clear();
+        }
+        let seen = self.seen.entry((level, String::from(msg))).or_default();
+        *seen += 1;
+        *seen <= 100 || seen.is_multiple_of(100)
+    }
 }
 
 #[derive(Debug)]
@@ -72,7 +99,8 @@ impl Journal {
     }
 
     fn with(level: Level, format: LogFormat, clock: Clock, sinks: Vec<Sink>) -> Journal {
-        Journal { inner: Arc::new(Inner { level, format, clock, sinks: Mutex::new(sinks) }) }
+        let writer = Mutex::new(Writer { sinks, sampler: Sampler::default() });
+        Journal { inner: Arc::new(Inner { level, format, clock, writer }) }
     }
 
     /// Whether a line of this level is written: whoever builds fields at a cost asks first.
@@ -118,14 +146,18 @@ impl Journal {
         if !self.takes(level) {
             return;
         }
-        let ts = stamp(self.inner.clock.unix());
+        let unix = self.inner.clock.unix();
+        let mut writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !writer.sampler.takes(unix.as_secs(), level, msg) {
+            return;
+        }
+        let ts = stamp(unix);
         let caller = place(Location::caller());
         let line = match self.inner.format {
             LogFormat::Json => json(level, &ts, logger, &caller, msg, fields),
             LogFormat::Console => console(level, &ts, logger, &caller, msg, fields),
         };
-        let mut sinks = self.inner.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-        for sink in sinks.iter_mut() {
+        for sink in &mut writer.sinks {
             let _ = sink.write(line.as_bytes());
         }
     }
@@ -303,6 +335,18 @@ mod tests {
         });
         let levels: Vec<&str> = lines.lines().map(|line| &line[10..14]).collect();
         assert_eq!(levels, ["warn", "erro"]);
+    }
+
+    #[test]
+    fn what_repeats_is_thinned_out() {
+        let lines = written(Level::Info, LogFormat::Json, |journal| {
+            for _ in 0..1000 {
+                journal.info("again", &[]);
+                journal.warn("again", &[]);
+            }
+        });
+        assert_eq!(lines.matches(r#""level":"info""#).count(), 109);
+        assert_eq!(lines.matches(r#""level":"warn""#).count(), 109);
     }
 
     #[test]

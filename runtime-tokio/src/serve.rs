@@ -39,6 +39,8 @@ pub(crate) struct Door<A> {
     pub(crate) answer: A,
     /// The transport's bounds.
     pub(crate) limits: Limits,
+    /// Connections open at once, at most; more wait to be accepted.
+    pub(crate) connections: usize,
     /// Where errors of connections go.
     pub(crate) journal: Journal,
     /// Ends it.
@@ -61,7 +63,7 @@ where
                 biased;
                 () = self.stop.asked() => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-                accepted = listener.accept() => accepted,
+                accepted = listener.accept(), if connections.len() < self.connections => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {

@@ -44,7 +44,8 @@ fn with_door<F: Future>(client: impl FnOnce(SocketAddr, Stop) -> F) -> F::Output
         let addr = Listener::addr(&listener).expect("it is bound");
         let (journal, _) = Journal::memory(Level::Debug, LogFormat::Json, Clock::machine());
         let stop = Stop::new();
-        let door = Door { answer: echo, limits: Limits::default(), journal, stop: stop.clone() };
+        let limits = Limits::default();
+        let door = Door { answer: echo, limits, connections: 2, journal, stop: stop.clone() };
         let door = tokio::task::spawn_local(door.serve(listener));
         let result = client(addr, stop.clone()).await;
         stop.ask();
@@ -85,6 +86,27 @@ fn both_protocols_share_the_port() {
         let request = Request::get("/one").header("host", "keel").body(Full::<Bytes>::default());
         let request = request.expect("it is a request");
         assert_eq!(text(sender.send_request(request).await.expect("it answers")).await, "/one");
+    });
+}
+
+#[test]
+fn a_connection_beyond_the_bound_waits_for_another_to_end() {
+    with_door(|addr, _| async move {
+        let ask = || get("/x").body(Full::default()).expect("it is a request");
+        let (mut first, mut second) = (http2(addr).await, http2(addr).await);
+        first.send_request(ask()).await.expect("it answers");
+        second.send_request(ask()).await.expect("it answers");
+        let mut third = http2(addr).await;
+        let mut waiting = std::pin::pin!(third.send_request(ask()));
+        for _ in 0..1000 {
+            tokio::select! {
+                biased;
+                _ = waiting.as_mut() => panic!("a third connection was accepted"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(first);
+        waiting.await.expect("it is accepted now");
     });
 }
 
