@@ -17,7 +17,7 @@ const RECORD: usize = 256;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1000);
 const SEGMENT: File = File::Segment(1);
-const BACKENDS: [Backend; 2] = [Backend::Map, Backend::Pwrite];
+const BACKENDS: [Backend; 3] = [Backend::Map, Backend::Pwrite, Backend::Direct];
 
 /// One backend's disk, and what it has measured: microseconds a commit, a list a round.
 struct Bench {

@@ -135,8 +135,11 @@ pub enum LogOutput {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// Copied into the mapped tail segment, then `fdatasync`.
-    #[default]
     Map,
-    /// `pwrite`, then `fdatasync`.
+    /// `pwrite` on the driver's thread, then `fdatasync`. The default: as fast
+    /// as the map for small commits, 1.5 times as fast for large ones, on any file system.
+    #[default]
     Pwrite,
+    /// `pwrite` around the page cache (`O_DIRECT`) on the helper thread, then `fdatasync`.
+    Direct,
 }

@@ -39,6 +39,11 @@ fn pwrite_passes_the_suite() {
     passes_the_suite(Backend::Pwrite);
 }
 
+#[test]
+fn direct_writes_pass_the_suite() {
+    passes_the_suite(Backend::Direct);
+}
+
 /// Submits a plan and gives back why it failed.
 async fn fails(disk: &mut MapDisk, lane: Lane, ops: Vec<DiskOp>) -> String {
     disk.submit(Plan { id: 1, lane, ops });

@@ -2,10 +2,11 @@
 
 use super::DiskFailure;
 use super::map::begin_write_out;
+use crate::config::Backend;
 use crate::data_dir::DataDir;
 use bytes::Bytes;
 use keel_core::disk::{DiskOp, File, Lane};
-use keel_core::limits::PAGE;
+use keel_core::limits::{PAGE, SECTOR};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -28,18 +29,22 @@ const HOMES: [&str; 2] = ["member/log", "member/state"];
 #[derive(Debug)]
 pub(super) struct Files {
     dir: DataDir,
+    backend: Backend,
     open: Mutex<BTreeMap<File, Arc<fs::File>>>,
+    /// The log's tail once more, opened around the page cache.
+    direct: Mutex<Option<(File, Arc<fs::File>)>>,
     /// Commits so far: background writes pause only while it moves.
     commits: AtomicU64,
 }
 
 impl Files {
     /// Makes the directories that are missing.
-    pub(super) fn open(dir: DataDir) -> Result<Files, DiskFailure> {
+    pub(super) fn open(dir: DataDir, backend: Backend) -> Result<Files, DiskFailure> {
         for home in HOMES {
             dir.make(home)?;
         }
-        Ok(Files { dir, open: Mutex::default(), commits: AtomicU64::new(0) })
+        let commits = AtomicU64::new(0);
+        Ok(Files { dir, backend, open: Mutex::default(), direct: Mutex::default(), commits })
     }
 
     /// A failure on one of the files.
@@ -96,7 +101,10 @@ impl Files {
     pub(super) fn carry_out(&self, lane: Lane, op: &DiskOp) -> Result<(), DiskFailure> {
         match (op, lane) {
             (DiskOp::Allocate { file, len }, _) => self.allocate(*file, *len),
-            (DiskOp::Write { file, at, bytes }, Lane::Log) => self.write(*file, *at, bytes),
+            (DiskOp::Write { file, at, bytes }, Lane::Log) => match self.backend {
+                Backend::Direct => self.write_direct(*file, *at, bytes),
+                Backend::Map | Backend::Pwrite => self.write(*file, *at, bytes),
+            },
             (DiskOp::Write { file, at, bytes }, Lane::Bulk) => self.write_paced(*file, *at, bytes),
             (DiskOp::Sync { file }, _) => {
                 self.sync(*file)?;
@@ -123,6 +131,36 @@ impl Files {
             at += piece.len() as u64;
         }
         Ok(())
+    }
+
+    /// Puts pieces around the page cache, as one write from memory that the device can read. What
+    /// does not fill sectors cannot go this way.
+    fn write_direct(&self, file: File, at: u64, pieces: &[Bytes]) -> Result<(), DiskFailure> {
+        let len: usize = pieces.iter().map(Bytes::len).sum();
+        if !at.is_multiple_of(SECTOR as u64) || !len.is_multiple_of(SECTOR) {
+            return self.write(file, at, pieces);
+        }
+        let fail = |e| self.failure("write", file, e);
+        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = match &*direct {
+            Some((tail, handle)) if *tail == file => Arc::clone(handle),
+            _ => {
+                let mut options = OpenOptions::new();
+                let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+                options.write(true).custom_flags(flags);
+                let handle = Arc::new(options.open(self.path(file)).map_err(fail)?);
+                *direct = Some((file, Arc::clone(&handle)));
+                handle
+            }
+        };
+        let mut memory = vec![0; len + PAGE];
+        let from = memory.as_ptr().align_offset(PAGE);
+        let mut end = from;
+        for piece in pieces {
+            memory[end..end + piece.len()].copy_from_slice(piece);
+            end += piece.len();
+        }
+        handle.write_all_at(&memory[from..end], at).map_err(fail)
     }
 
     /// Puts pieces, one after the other, so that commits beside it are not delayed.
