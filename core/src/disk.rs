@@ -38,6 +38,13 @@ impl File {
         name
     }
 
+    /// Whether a path inside the data directory is what an unfinished [`DiskOp::Allocate`] left:
+    /// to be unlinked at start.
+    #[must_use]
+    pub fn is_temporary(path: &str) -> bool {
+        path.strip_suffix(".tmp").is_some_and(|path| File::parse(path).is_some())
+    }
+
     /// Which file a path inside the data directory is, if it is one of ours and published.
     #[must_use]
     pub fn parse(path: &str) -> Option<File> {

@@ -38,6 +38,15 @@ pub const KEY_BYTES_MAX: usize = 32_768;
 /// One log segment's file, as in etcd.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// One state file, unless a single chunk needs more.
+pub const STATE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// One write on the bulk lane: more at once stalls the commits beside it.
+pub const PIECE_BYTES: u64 = 128 * 1024;
+
+/// One group commit, unless a single write needs more.
+pub const GROUP_BYTES: u64 = 4 * 1024 * 1024;
+
 /// What a torn write can damage at once.
 pub const SECTOR: usize = 512;
 
@@ -47,3 +56,5 @@ pub const PAGE: usize = 4096;
 const _: () = assert!(REQUEST_BYTES_MAX as u64 * 8 < SEGMENT_BYTES);
 const _: () = assert!(PAGE.is_multiple_of(SECTOR));
 const _: () = assert!(COMPACT_MAX < APPLY_MAX);
+const _: () = assert!(PIECE_BYTES.is_multiple_of(PAGE as u64));
+const _: () = assert!(GROUP_BYTES * 2 < SEGMENT_BYTES);

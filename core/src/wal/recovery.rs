@@ -1,0 +1,221 @@
+//! Reads a log back: what it says, or where it is damaged.
+
+use super::Segment;
+use super::record::{FIRST_BATCH, Head, Record, SegmentHeader, decode_batch};
+use crate::disk::{Damage, File};
+use crate::entry::{HardState, RawEntry};
+use crate::limits::SECTOR;
+use crate::types::{Index, NodeId, Term};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// What a log says.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    pub hard: HardState,
+    /// The entries behind `base`, without a gap.
+    pub entries: VecDeque<RawEntry>,
+    /// The index before the first entry.
+    pub base: Index,
+    /// The segments that hold records, oldest first.
+    pub segments: VecDeque<Segment>,
+    /// Where the records of the newest end, and the chain there.
+    pub end: u64,
+    pub chain: u32,
+    /// Whose log it is.
+    pub owner: Option<(u64, NodeId)>,
+    /// Segments that are no part of the log: older ones before a gap.
+    pub leftover: Vec<File>,
+}
+
+impl Replay {
+    /// The log ends at `index`: entries behind it are void, and if it lies behind them all, the
+    /// log begins anew there.
+    fn end_at(&mut self, index: Index) {
+        if index > self.last() || index < self.base {
+            self.entries.clear();
+            self.base = index;
+        }
+        self.entries.truncate(usize::try_from(index.0 - self.base.0).unwrap_or(usize::MAX));
+    }
+
+    /// The index of the last entry.
+    pub(crate) fn last(&self) -> Index {
+        Index(self.base.0 + self.entries.len() as u64)
+    }
+}
+
+/// What a segment's file is, by its first bytes.
+enum Kind {
+    /// It holds records, or was about to.
+    Begun(SegmentHeader),
+    /// It was made ahead, or the writing of its header was cut short.
+    Blank,
+    /// It holds records and its header is bad.
+    Bad(Damage),
+}
+
+/// Reads the segments of a directory, by number. `stored` is the index and term of its
+/// checkpoint, zero without one. Segments wholly before it are not read: nothing rests on them.
+pub(crate) fn replay(
+    segments: &BTreeMap<u64, Bytes>,
+    stored: (Index, Term),
+) -> Result<Replay, Damage> {
+    let mut replay = Replay { base: stored.0, ..Replay::default() };
+    let kept = unbroken(segments, &mut replay)?;
+    let Some(newest) = kept.last() else {
+        return Ok(replay);
+    };
+    replay.owner = Some((newest.cluster, newest.node));
+    replay.segments =
+        kept.iter().map(|header| Segment { number: header.number, first: header.first }).collect();
+    let from =
+        kept.iter().rposition(|header| header.first <= stored.0.next()).ok_or_else(|| {
+            let file = File::Segment(kept[0].number);
+            Damage { file, at: 0, why: "the log before this segment is missing" }
+        })?;
+    replay.base = kept[from].first.prev();
+    replay.chain = kept[from].chain;
+    for (at, header) in kept.iter().enumerate().skip(from) {
+        let next = kept.get(at + 1);
+        let begun_after = segments.get(&(header.number + 1)).is_some_and(|bytes| !blank(bytes, 0));
+        read_segment(&mut replay, header, &segments[&header.number], next, begun_after)?;
+    }
+    check(&mut replay, stored)?;
+    Ok(replay)
+}
+
+/// The headers of the newest segments without a gap. What lies before a gap was on its way out.
+fn unbroken(
+    segments: &BTreeMap<u64, Bytes>,
+    replay: &mut Replay,
+) -> Result<Vec<SegmentHeader>, Damage> {
+    let mut kept: Vec<SegmentHeader> = Vec::new();
+    let mut bad = None;
+    for (&number, bytes) in segments {
+        match kind(number, bytes) {
+            Kind::Begun(header) => {
+                if kept.last().is_some_and(|before| before.number + 1 != number) {
+                    replay.leftover.extend(kept.drain(..).map(|old| File::Segment(old.number)));
+                }
+                kept.push(header);
+                bad = None;
+            }
+            Kind::Blank => {}
+            Kind::Bad(damage) => bad = Some(damage),
+        }
+    }
+    bad.map_or(Ok(kept), Err)
+}
+
+fn kind(number: u64, bytes: &Bytes) -> Kind {
+    let bad = |why| Kind::Bad(Damage { file: File::Segment(number), at: 0, why });
+    match SegmentHeader::decode(bytes) {
+        Ok(header) if header.number == number => Kind::Begun(header),
+        Ok(_) => bad("the segment carries another segment's number"),
+        // The header is synced before the first batch is written.
+        Err(_) if blank(bytes, FIRST_BATCH as usize) => Kind::Blank,
+        Err(why) => bad(why),
+    }
+}
+
+/// Whether the sector at `at` was never written.
+fn blank(bytes: &Bytes, at: usize) -> bool {
+    bytes.iter().skip(at).take(SECTOR).all(|&byte| byte == 0)
+}
+
+fn read_segment(
+    replay: &mut Replay,
+    header: &SegmentHeader,
+    bytes: &Bytes,
+    next: Option<&SegmentHeader>,
+    begun_after: bool,
+) -> Result<(), Damage> {
+    let file = File::Segment(header.number);
+    let damage = |at, why| Damage { file, at, why };
+    if header.chain != replay.chain {
+        return Err(damage(0, "the segment does not go on where the one before it ended"));
+    }
+    if replay.owner != Some((header.cluster, header.node)) {
+        return Err(damage(0, "the segment belongs to another member"));
+    }
+    replay.hard = header.hard;
+    replay.end_at(header.first.prev());
+    let seed = header.seed();
+    let mut at = FIRST_BATCH;
+    while next.is_none_or(|next| next.before_end != at) {
+        let Some((head, records, chain)) = decode_batch(bytes, at, replay.chain, seed) else {
+            break;
+        };
+        apply(replay, records).map_err(|why| damage(at, why))?;
+        replay.chain = chain;
+        at = head.end().expect("a batch that was read ends inside its segment");
+    }
+    replay.end = at;
+    if let Some(next) = next {
+        let whole = next.before_end == at;
+        let why = "a bad record before the end of a finished segment";
+        return if whole { Ok(()) } else { Err(damage(at, why)) };
+    }
+    let finished = begun_after && usize::try_from(at).is_ok_and(|at| !blank(bytes, at));
+    if finished || witness(bytes, at, seed) {
+        return Err(damage(at, "a bad record before the end of what was synced"));
+    }
+    Ok(())
+}
+
+/// Whether a good head behind `at` says that the segment was synced beyond it.
+fn witness(bytes: &Bytes, at: u64, seed: u32) -> bool {
+    // A head that is good bounds its own batch: nothing inside it can be a witness.
+    let own = Head::decode(bytes, at, seed).and_then(|head| head.end());
+    let mut from = own.unwrap_or(at + SECTOR as u64);
+    while from < bytes.len() as u64 {
+        if Head::decode(bytes, from, seed).is_some_and(|head| head.synced > at) {
+            return true;
+        }
+        from += SECTOR as u64;
+    }
+    false
+}
+
+fn apply(replay: &mut Replay, records: Vec<Record>) -> Result<(), &'static str> {
+    for record in records {
+        match record {
+            Record::Hard(hard) => replay.hard = hard,
+            Record::Cut(from) => replay.end_at(from.prev()),
+            Record::Restart(index) => replay.end_at(index),
+            Record::Entry(term, index, kind, bytes) => {
+                if index != replay.last().next() {
+                    return Err("an entry out of its order");
+                }
+                replay.entries.push_back(RawEntry { term, index, kind, bytes });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the log must say together with the checkpoint; then drops what that one holds.
+fn check(replay: &mut Replay, stored: (Index, Term)) -> Result<(), Damage> {
+    let (stored, term) = stored;
+    let number = replay.segments.back().map_or(0, |segment| segment.number);
+    let damage = |why| Damage { file: File::Segment(number), at: 0, why };
+    if replay.base > stored {
+        return Err(damage("the log begins behind the checkpoint that it rests on"));
+    }
+    if replay.hard.commit > replay.last().max(stored) {
+        return Err(damage("the log ends before what it knew to be committed"));
+    }
+    replay.hard.commit = replay.hard.commit.max(stored);
+    let held = usize::try_from(stored.0 - replay.base.0).unwrap_or(usize::MAX);
+    // Entries behind a checkpoint that came from another leader go with their own past.
+    let at = held.checked_sub(1).and_then(|at| replay.entries.get(at));
+    let next = replay.entries.get(held);
+    if at.is_some_and(|entry| entry.term != term) || next.is_some_and(|entry| entry.term < term) {
+        replay.entries.clear();
+    }
+    replay.entries.drain(..held.min(replay.entries.len()));
+    replay.base = stored;
+    Ok(())
+}
