@@ -37,6 +37,52 @@ pub struct Config {
     pub backend: Backend,
 }
 
+impl Config {
+    /// Every address to listen on, and what for.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (Traffic, &Listen)> {
+        let apart = !self.listen_client_http.is_empty();
+        let client = if apart { Traffic::Grpc } else { Traffic::Both };
+        let client = self.listen_client.iter().map(move |listen| (client, listen));
+        let pages = self.listen_client_http.iter().map(|listen| (Traffic::Http, listen));
+        let metrics = self.listen_metrics.iter().map(|listen| (Traffic::Metrics, listen));
+        client.chain(pages).chain(metrics)
+    }
+}
+
+/// What a listener is for (surface §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    /// gRPC and pages.
+    Both,
+    /// Only gRPC: the pages have a listener of their own.
+    Grpc,
+    /// Only pages.
+    Http,
+    /// Only `/metrics` and the health pages.
+    Metrics,
+}
+
+impl Traffic {
+    /// The flag that names such listeners.
+    pub(crate) fn flag(self) -> &'static str {
+        match self {
+            Traffic::Both | Traffic::Grpc => "--listen-client-urls",
+            Traffic::Http => "--listen-client-http-urls",
+            Traffic::Metrics => "--listen-metrics-urls",
+        }
+    }
+
+    /// How etcd's log calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Traffic::Both => "grpc+http",
+            Traffic::Grpc => "grpc",
+            Traffic::Http => "http",
+            Traffic::Metrics => "metrics",
+        }
+    }
+}
+
 /// One address to listen on, and the URL that it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {

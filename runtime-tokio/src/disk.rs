@@ -19,6 +19,7 @@ use crate::config::Backend;
 use crate::data_dir::DataDir;
 use bytes::Bytes;
 use files::Files;
+use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
 use map::Tail;
 use std::collections::BTreeMap;
@@ -27,17 +28,6 @@ use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use worker::Worker;
-
-/// What to do in one lane, in order.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Its name, given back when it is done.
-    pub id: u64,
-    /// Where it stands in line.
-    pub lane: Lane,
-    /// What to do.
-    pub ops: Vec<DiskOp>,
-}
 
 /// The end of a plan.
 #[derive(Debug)]

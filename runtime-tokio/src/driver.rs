@@ -5,7 +5,7 @@
 //! back, drain before sleeping, and end the process when a disk operation fails.
 
 use crate::clock::Clock;
-use crate::disk::{Completion, Disk, Plan};
+use crate::disk::{Completion, Disk};
 use crate::failure::Failure;
 use crate::front::Front;
 use crate::notes::Notes;
@@ -13,13 +13,13 @@ use crate::stop::Stop;
 use bytes::Bytes;
 use keel_core::disk::Lane;
 use keel_core::mvcc::Chunk;
-use keel_core::wal::{Placed, Planner};
-use keel_core::{Input, Node, Order, Output, Ticket};
+use keel_core::planner::Placed;
+use keel_core::{Input, Node, Order, Output, Planner, Ticket};
 use keel_proto::{Call, Desk};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Inputs taken before outputs leave: one sync of the disk then serves them all.
 const BATCH_MAX: usize = 1024;
@@ -45,6 +45,8 @@ pub(crate) struct Driver<D> {
     pub(crate) clock: Clock,
     /// Where services ask.
     pub(crate) inbox: mpsc::Receiver<Call>,
+    /// How many plans the disk is at.
+    pub(crate) plans: usize,
     /// The ticket of the checkpoint that ends everything.
     pub(crate) last: Ticket,
     /// Asks for that end.
@@ -73,15 +75,14 @@ enum End {
 impl<D: Disk> Driver<D> {
     /// Runs until asked to finish and the disk has everything, or until the disk fails.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
-        let mut busy = Busy::default();
         let mut end = End::Far;
         let mut cut_off = None;
         let mut timer = pin!(sleep_until(Instant::now()));
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
             end = self.drain(end);
-            self.hand_over(&mut busy);
-            if end == End::Planned && busy.idle() {
+            self.hand_over();
+            if end == End::Planned && self.plans == 0 {
                 return Ok(());
             }
             let due = self.node.deadline().map(|at| self.clock.timer(at));
@@ -97,7 +98,7 @@ impl<D: Disk> Driver<D> {
                 () = passed(timer.as_mut(), due), if due.is_some() => Wake::Time,
             };
             match wake {
-                Wake::Disk(completion) => self.completed(completion, &mut busy)?,
+                Wake::Disk(completion) => self.completed(completion)?,
                 Wake::Call(call) => {
                     batch.push(call);
                     self.take(&mut batch);
@@ -148,13 +149,10 @@ impl<D: Disk> Driver<D> {
 
     /// Gives each idle lane its next plan. A lane has one plan at a time: what comes while a
     /// sync is in flight gathers in the planner, and the next sync serves all of it.
-    fn hand_over(&mut self, busy: &mut Busy) {
+    fn hand_over(&mut self) {
         for lane in [Lane::Log, Lane::Bulk] {
-            if *busy.lane(lane) {
-                continue;
-            }
-            if let Some(plan) = self.planner.poll(lane) {
-                *busy.lane(lane) = true;
+            while let Some(plan) = self.planner.poll(lane) {
+                self.plans += 1;
                 self.disk.submit(plan);
             }
         }
@@ -162,18 +160,17 @@ impl<D: Disk> Driver<D> {
 
     /// Tells the node what is durable now. A failure ends everything: nothing that rests on the
     /// lost bytes has left, since the node waits for exactly this report.
-    fn completed(&mut self, end: Completion, busy: &mut Busy) -> Result<(), Failure> {
+    fn completed(&mut self, end: Completion) -> Result<(), Failure> {
         end.result.map_err(|failure| Failure::new(failure.to_string()))?;
-        *busy.lane(end.lane) = false;
+        self.plans -= 1;
         let done = self.planner.done(end.plan);
         let now = self.clock.now();
         if let Some(mark) = done.persisted {
             self.node.step(now, Input::Persisted { mark });
         }
         if let Some((mark, placed)) = done.stored {
-            let chunks = placed.into_iter().map(|placed| self.chunk(placed)).collect();
-            let chunks = chunks.map_err(|failure: Failure| failure)?;
-            self.node.step(now, Input::Stored { mark, chunks });
+            let chunks: Result<_, Failure> = placed.into_iter().map(|p| self.chunk(p)).collect();
+            self.node.step(now, Input::Stored { mark, chunks: chunks? });
         }
         Ok(())
     }
@@ -185,5 +182,15 @@ impl<D: Disk> Driver<D> {
         let file: Bytes = file.map_err(|failure| Failure::new(failure.to_string()))?;
         let from = usize::try_from(placed.at).expect("it lies in a mapped file");
         Ok(Chunk { number: placed.number, bytes: file.slice(from..) })
+    }
+}
+
+/// Waits for a moment. One that is past is no wait, but lets the other tasks of the thread run:
+/// the executor's timers are a millisecond coarse.
+async fn passed(timer: Pin<&mut Sleep>, due: Option<Instant>) {
+    if due.is_some_and(|due| due <= Instant::now()) {
+        tokio::task::yield_now().await;
+    } else {
+        timer.await;
     }
 }

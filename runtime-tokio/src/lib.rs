@@ -6,29 +6,34 @@
 //!                 └── hub ◄── Arc<Batch> ──────────────────────┘  │  └─► journal (stderr)
 //!                                                                 └─► disk (two helper threads)
 //! ```
+//!
+//! A shard is a thread with a current-thread executor. Each accepts on the same port, and a
+//! connection lives and dies on the shard that accepted it. Shard 0 also carries the driver, so
+//! a lone core needs no second thread. Only [`net::Net`] and [`disk::Disk`] are traits: the
+//! simulator runs [`start`] with its own, and everything else is what production runs.
 
+mod banner;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
 mod deadline;
 pub mod disk;
+mod driver;
 mod entropy;
 mod failure;
+mod front;
+mod heart;
 mod init_daemon;
 pub mod journal;
 pub mod net;
 mod notes;
+mod pending;
+mod recover;
+mod run;
 mod serve;
+mod shard;
 mod stop;
 
 pub use config::{Backend, Config, Level, Limits, Listen, Log, LogFormat, LogOutput};
 pub use failure::Failure;
-
-/// Serves until SIGTERM or SIGINT, then stops gracefully. Blocks the thread that calls it.
-///
-/// # Errors
-///
-/// A [`Failure`] prints as the one line that the operator needs; the process exits with 1 then.
-pub fn run(_config: Config) -> Result<(), Failure> {
-    unimplemented!()
-}
+pub use run::{Running, World, run, start};

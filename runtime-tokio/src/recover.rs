@@ -1,39 +1,43 @@
 //! From the files of a data directory to a node that goes on where it stopped.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFailure};
 use crate::failure::Failure;
-use keel_core::Boot;
-use keel_core::disk::Damage;
-use keel_core::planner::{Options, Planner, Recovery};
-use keel_proto::convert::decode_entry;
+use keel_core::disk::{Damage, File, Lane};
+use keel_core::planner::{Options, Recovered, Recovery};
+use keel_core::{NodeId, Planner};
 use std::path::Path;
 
-/// Reads everything that the planner wants to see. Blocks; a server does nothing else yet.
-pub(crate) fn recover<D: Disk>(
+/// Reads everything that the planner wants to see, and carries out what it wants done before
+/// anything else. `options` names whose the files become where there are none; a directory that
+/// has an owner keeps it.
+pub(crate) async fn recover<D: Disk>(
     disk: &mut D,
-    options: Options,
+    mut options: Options,
     dir: &Path,
-) -> Result<(Planner, Boot), Failure> {
-    let read = |failure: crate::disk::DiskFailure| Failure::new(failure.to_string());
-    let damaged = |damage: Damage| damaged(dir, &damage);
-    let files = disk.list().map_err(read)?;
-    let mut recovery = Recovery::new(options, files).map_err(damaged)?;
-    while let Some((file, len)) = recovery.wants() {
-        let bytes = disk.read(file, len).map_err(read)?;
-        recovery.feed(file, bytes).map_err(damaged)?;
+) -> Result<(Planner, Recovered), Failure> {
+    let files = disk.list().map_err(lost)?;
+    if files.iter().any(|(file, _)| matches!(file, File::Segment(_))) {
+        (options.cluster, options.node) = (0, NodeId::NONE);
     }
-    let (planner, recovered) = recovery.finish().map_err(damaged)?;
-    let entries = recovered.entries.into_iter().map(|raw| {
-        let index = raw.index.0;
-        decode_entry(raw).map_err(|why| {
-            Failure::new(format!(
-                "{}: the log's entry {index} is not one of etcd's: {why}; {WAY_OUT}",
-                dir.display()
-            ))
-        })
-    });
-    let entries = entries.collect::<Result<_, _>>()?;
-    Ok((planner, Boot { hard: recovered.hard, checkpoint: recovered.checkpoint, entries }))
+    let mut recovery = Recovery::new(options, files.clone());
+    while let Some(wanted) = recovery.wants() {
+        let found = files.iter().find(|(file, _)| *file == wanted);
+        let (_, len) = *found.expect("it wants only files that were listed");
+        let bytes = disk.read(wanted, len).map_err(lost)?;
+        recovery.feed(wanted, bytes).map_err(|damage| damaged(dir, &damage))?;
+    }
+    let (mut planner, recovered) = recovery.finish().map_err(|damage| damaged(dir, &damage))?;
+    while let Some(plan) = planner.poll(Lane::Log) {
+        disk.submit(plan);
+        let end = disk.done().await;
+        end.result.map_err(lost)?;
+        planner.done(end.plan);
+    }
+    Ok((planner, recovered))
+}
+
+fn lost(failure: DiskFailure) -> Failure {
+    Failure::new(failure.to_string())
 }
 
 /// What an operator does about a member whose disk lies.

@@ -1,7 +1,7 @@
 //! The five verbs, on the files of one directory. Any thread may carry them out.
 
 use super::DiskFailure;
-use super::map::begin_write_out;
+use super::map::write_out;
 use crate::config::Backend;
 use crate::data_dir::DataDir;
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub(super) struct Files {
     direct: Mutex<Option<(File, Arc<fs::File>)>>,
     /// Commits so far: background writes pause only while it moves.
     commits: AtomicU64,
+    /// Where it stood when the last piece went out.
+    paced: AtomicU64,
 }
 
 impl Files {
@@ -43,8 +45,9 @@ impl Files {
         for home in HOMES {
             dir.make(home)?;
         }
-        let commits = AtomicU64::new(0);
-        Ok(Files { dir, backend, open: Mutex::default(), direct: Mutex::default(), commits })
+        let (open, direct) = Default::default();
+        let (commits, paced) = Default::default();
+        Ok(Files { dir, backend, open, direct, commits, paced })
     }
 
     /// A failure on one of the files.
@@ -61,7 +64,8 @@ impl Files {
         self.dir.path().join(file.name())
     }
 
-    /// The published files and their lengths, ascending; removes what was never published.
+    /// The published files and their lengths, ascending. Removes what was never published, and
+    /// makes durable what is seen: a rename may have reached the directory, but not the disk.
     pub(super) fn list(&self) -> Result<Vec<(File, u64)>, DiskFailure> {
         let mut found = Vec::new();
         for home in HOMES {
@@ -73,10 +77,11 @@ impl Files {
                 let name = format!("{home}/{}", entry.file_name().to_string_lossy());
                 if let Some(file) = File::parse(&name) {
                     found.push((file, entry.metadata().map_err(fail)?.len()));
-                } else if name.strip_suffix(".tmp").and_then(File::parse).is_some() {
+                } else if File::is_temporary(&name) {
                     fs::remove_file(entry.path()).map_err(fail)?;
                 }
             }
+            sync_dir(&at)?;
         }
         found.sort_unstable();
         Ok(found)
@@ -174,7 +179,7 @@ impl Files {
                 pace.wrote(part.len()).map_err(fail)?;
             }
         }
-        Ok(())
+        pace.flush().map_err(fail)
     }
 
     /// Makes a file of zeros under its temporary name. Each `write` is a page long: larger ones
@@ -193,6 +198,7 @@ impl Files {
             handle.write_all_at(&zeros[..part], pace.at).map_err(fail)?;
             pace.wrote(part).map_err(fail)?;
         }
+        pace.flush().map_err(fail)?;
         handle.sync_all().map_err(fail)?;
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(file, handle);
         Ok(())
@@ -224,7 +230,7 @@ impl Files {
 }
 
 /// Makes what happened to a directory's names durable.
-pub(super) fn sync_dir(path: &Path) -> Result<(), DiskFailure> {
+fn sync_dir(path: &Path) -> Result<(), DiskFailure> {
     let fail = |source| DiskFailure { action: "sync", path: path.display().to_string(), source };
     fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(fail)
 }
@@ -237,29 +243,28 @@ struct Pace<'a> {
     at: u64,
     /// Where the piece begins that is being gathered.
     piece: u64,
-    /// Where the piece before it begins.
-    before: u64,
-    /// How many commits there were when the last piece went out.
-    commits: u64,
 }
 
 impl<'a> Pace<'a> {
     fn new(files: &'a Files, handle: &'a fs::File, at: u64) -> Pace<'a> {
-        let commits = files.commits.load(Ordering::Relaxed);
-        Pace { files, handle, at, piece: at, before: at, commits }
+        Pace { files, handle, at, piece: at }
     }
 
-    /// Counts what was written. A whole piece goes out, and if a commit came by meanwhile, the
-    /// next one waits.
+    /// Counts what was written; a whole piece goes out.
     fn wrote(&mut self, len: usize) -> io::Result<()> {
         self.at += len as u64;
-        if self.at - self.piece < PIECE as u64 {
+        if self.at - self.piece < PIECE as u64 { Ok(()) } else { self.flush() }
+    }
+
+    /// Sends out what was gathered. If a commit came by meanwhile, the next piece waits.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.at == self.piece {
             return Ok(());
         }
-        begin_write_out(self.handle, self.before, self.piece, self.at - self.piece)?;
-        (self.before, self.piece) = (self.piece, self.at);
+        write_out(self.handle, self.piece, self.at - self.piece)?;
+        self.piece = self.at;
         let commits = self.files.commits.load(Ordering::Relaxed);
-        if std::mem::replace(&mut self.commits, commits) != commits {
+        if self.files.paced.swap(commits, Ordering::Relaxed) != commits {
             std::thread::sleep(PAUSE);
         }
         Ok(())

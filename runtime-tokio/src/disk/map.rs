@@ -73,19 +73,13 @@ pub(super) fn read(handle: &fs::File, len: u64) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(map))
 }
 
-/// Begins to write a part of a file out, and waits for the part before it. So a long write never
-/// has more than two pieces on their way, and a commit's sync never stands behind a megabyte.
-pub(super) fn begin_write_out(handle: &fs::File, before: u64, at: u64, len: u64) -> io::Result<()> {
-    let sync = |from: u64, len: u64, flags: libc::c_uint| {
-        let from = libc::off64_t::try_from(from).map_err(io::Error::other)?;
-        let len = libc::off64_t::try_from(len).map_err(io::Error::other)?;
-        // SAFETY: the descriptor is open, since `handle` is borrowed; the call takes no memory.
-        let result = unsafe { libc::sync_file_range(handle.as_raw_fd(), from, len, flags) };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    };
-    sync(at, len, libc::SYNC_FILE_RANGE_WRITE)?;
-    if before < at {
-        sync(before, at - before, libc::SYNC_FILE_RANGE_WAIT_BEFORE)?;
-    }
-    Ok(())
+/// Writes a part of a file out and waits until the device has it, without a flush. So a long
+/// background write has one piece on its way, and a commit's sync never stands behind a megabyte.
+pub(super) fn write_out(handle: &fs::File, at: u64, len: u64) -> io::Result<()> {
+    let at = libc::off64_t::try_from(at).map_err(io::Error::other)?;
+    let len = libc::off64_t::try_from(len).map_err(io::Error::other)?;
+    let flags = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: the descriptor is open, since `handle` is borrowed; the call takes no memory.
+    let result = unsafe { libc::sync_file_range(handle.as_raw_fd(), at, len, flags) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

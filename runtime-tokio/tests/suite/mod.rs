@@ -4,8 +4,9 @@
 //! is a few pages of zeros.
 
 use bytes::Bytes;
+use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
-use keel_runtime_tokio::disk::{Disk, Plan};
+use keel_runtime_tokio::disk::Disk;
 
 const PAGE: u64 = 4096;
 const LOG: File = File::Segment(1);
