@@ -50,3 +50,6 @@ fn damaged(dir: &Path, damage: &Damage) -> Failure {
     let file = dir.join(file.name());
     Failure::new(format!("{}: damaged at offset {at}: {why}; {WAY_OUT}", file.display()))
 }
+
+#[cfg(test)]
+mod tests;
