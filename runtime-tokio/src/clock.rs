@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_first_id_holds_the_member_the_time_and_room_for_a_counter() {
         let clock = Clock {
-            date: Date::Since(Duration::from_millis(0x01_9234_5678_9a)),
+            date: Date::Since(Duration::from_millis(0x0192_3456_789a)),
             ..Clock::machine()
         };
         let id = clock.first_id(keel_core::NodeId(0xdead_beef_0000_1234));

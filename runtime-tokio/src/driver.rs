@@ -78,6 +78,8 @@ impl<D: Disk> Driver<D> {
         let mut end = End::Far;
         let mut cut_off = None;
         let mut timer = pin!(sleep_until(Instant::now()));
+        let finish = self.finish.clone();
+        let mut finish = pin!(finish.asked());
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
             end = self.drain(end);
@@ -93,7 +95,7 @@ impl<D: Disk> Driver<D> {
             let wake = tokio::select! {
                 biased;
                 completion = self.disk.done() => Wake::Disk(completion),
-                () = self.finish.asked(), if end == End::Far => Wake::Finish,
+                () = finish.as_mut(), if end == End::Far => Wake::Finish,
                 Some(call) = self.inbox.recv() => Wake::Call(call),
                 () = passed(timer.as_mut(), due), if due.is_some() => Wake::Time,
             };

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use serde_json::Value;
 use std::convert::Infallible;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -75,6 +76,7 @@ where
                         peer,
                     ));
                 }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     let error = Value::from(error.to_string());
                     self.journal.warn("cannot accept a client's connection", &[("error", error)]);
