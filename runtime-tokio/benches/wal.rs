@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const RECORD: usize = 256;
+const HEAD: usize = 24;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1000);
 const SEGMENT: File = File::Segment(1);
@@ -72,9 +73,20 @@ async fn finish(disk: &mut MapDisk, lane: Lane, ops: Vec<DiskOp>) {
     disk.done().await.result.expect("the disk works");
 }
 
+/// A batch as the planner hands it out: a head and a body for each record, filled up to a sector.
+fn pieces(records: usize) -> Vec<Bytes> {
+    let (head, body) = (Bytes::from(vec![0x5a; HEAD]), Bytes::from(vec![0xa5; RECORD - HEAD]));
+    let record = || [head.clone(), body.clone()];
+    let mut pieces: Vec<Bytes> = (0..records).flat_map(|_| record()).collect();
+    let len = records * RECORD;
+    pieces.push(Bytes::from(vec![0; len.next_multiple_of(SECTOR) - len]));
+    pieces
+}
+
 /// Commits back to back; with `bulk` a segment is zero-filled beside them, again and again.
 async fn round(disk: &mut MapDisk, records: usize, bulk: bool) -> Vec<u64> {
-    let batch = Bytes::from(vec![0x5a; (records * RECORD).next_multiple_of(SECTOR)]);
+    let batch = pieces(records);
+    let len = batch.iter().map(|piece| piece.len() as u64).sum::<u64>();
     let allocate = || vec![DiskOp::Allocate { file: File::Segment(2), len: SEGMENT_BYTES }];
     let mut filling = bulk;
     if bulk {
@@ -83,11 +95,11 @@ async fn round(disk: &mut MapDisk, records: usize, bulk: bool) -> Vec<u64> {
     let (mut took, mut at) = (Vec::new(), 0);
     let begun = Instant::now();
     while begun.elapsed() < ROUND {
-        if at + batch.len() as u64 > SEGMENT_BYTES {
+        if at + len > SEGMENT_BYTES {
             at = 0;
         }
         let commit = Instant::now();
-        let write = DiskOp::Write { file: SEGMENT, at, bytes: vec![batch.clone()] };
+        let write = DiskOp::Write { file: SEGMENT, at, bytes: batch.clone() };
         disk.submit(Plan {
             id: 0,
             lane: Lane::Log,
@@ -102,7 +114,7 @@ async fn round(disk: &mut MapDisk, records: usize, bulk: bool) -> Vec<u64> {
             disk.submit(Plan { id: 1, lane: Lane::Bulk, ops: allocate() });
         }
         took.push(u64::try_from(commit.elapsed().as_micros()).unwrap_or(u64::MAX));
-        at += batch.len() as u64;
+        at += len;
     }
     while filling {
         let end = disk.done().await;

@@ -9,7 +9,7 @@ use keel_core::disk::{DiskOp, File, Lane};
 use keel_core::limits::{PAGE, SECTOR};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,9 @@ const PIECE: usize = 128 * 1024;
 
 /// How long a background write waits after a piece, while commits go on.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How many pieces the kernel takes in one call.
+const SLICES_MAX: usize = 1024;
 
 /// The directories that hold files.
 const HOMES: [&str; 2] = ["member/log", "member/state"];
@@ -123,7 +126,8 @@ impl Files {
         }
     }
 
-    /// Puts pieces, one after the other, at once.
+    /// Puts pieces, one after the other, at once. A commit has two pieces for each of its
+    /// records, so they go to the kernel together.
     pub(super) fn write(
         &self,
         file: File,
@@ -131,9 +135,20 @@ impl Files {
         pieces: &[Bytes],
     ) -> Result<(), DiskFailure> {
         let handle = self.handle(file)?;
-        for piece in pieces {
-            handle.write_all_at(piece, at).map_err(|e| self.failure("write", file, e))?;
-            at += piece.len() as u64;
+        let fail = |e| self.failure("write", file, e);
+        let filled = pieces.iter().filter(|piece| !piece.is_empty());
+        let mut slices: Vec<IoSlice<'_>> = filled.map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            let many = &rest[..rest.len().min(SLICES_MAX)];
+            let wrote = match rustix::io::pwritev(&*handle, many, at) {
+                Ok(0) => return Err(fail(io::ErrorKind::WriteZero.into())),
+                Ok(wrote) => wrote,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(fail(error.into())),
+            };
+            at += wrote as u64;
+            IoSlice::advance_slices(&mut rest, wrote);
         }
         Ok(())
     }

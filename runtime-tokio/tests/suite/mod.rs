@@ -75,6 +75,7 @@ async fn what_was_synced_is_read_again<D: Disk, O: FnMut() -> D>(mut open: O) {
         write(LOG, 3 * PAGE, &[&long]),
         DiskOp::Sync { file: LOG },
         write(LOG, 50 * PAGE, &[b"after a sync"]),
+        write(LOG, 60 * PAGE, &[&b"xyz"[..]; 3000]),
         DiskOp::Sync { file: LOG },
     ];
     must(&mut disk, Lane::Log, writes).await;
@@ -89,6 +90,7 @@ async fn what_was_synced_is_read_again<D: Disk, O: FnMut() -> D>(mut open: O) {
     expected[PAGE as usize - 2..][..6].copy_from_slice(b"across");
     expected[3 * PAGE as usize..][..long.len()].copy_from_slice(&long);
     expected[50 * PAGE as usize..][..12].copy_from_slice(b"after a sync");
+    expected[60 * PAGE as usize..][..9000].copy_from_slice(&b"xyz".repeat(3000));
     assert!(log == expected, "the log differs");
     let state = disk.read(STATE, 40 * PAGE + 3).expect("it is there");
     assert!(state[..long.len()] == long && &state[long.len()..] == b"end", "the state differs");
