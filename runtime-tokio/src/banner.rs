@@ -20,7 +20,7 @@ pub(crate) fn beginning(journal: &Journal, config: &Config) {
     journal.info("configuring client listeners", &[clients]);
 
     let node = &config.node;
-    let peers = node.cluster.members.values();
+    let peers = config.cluster.members.values();
     let initial: Vec<String> = peers
         .flat_map(|member| member.peer_urls.iter().map(|url| format!("{}={url}", member.name)))
         .collect();
@@ -59,7 +59,7 @@ pub(crate) fn recovered(journal: &Journal, config: &Config, revision: Option<i64
     let fields = [
         ("local-member-id", id),
         ("local-server-version", ETCD_VERSION.into()),
-        ("cluster-id", format!("{:x}", config.node.cluster.id).into()),
+        ("cluster-id", format!("{:x}", config.cluster.id).into()),
         ("cluster-version", version.into()),
     ];
     journal.info("starting etcd server", &fields);

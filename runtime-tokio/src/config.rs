@@ -21,8 +21,11 @@ pub struct Config {
     pub advertise_client_urls: Vec<String>,
     /// What it tells peers of itself (`--initial-advertise-peer-urls`).
     pub advertise_peer_urls: Vec<String>,
-    /// Who the node is, which cluster an empty disk boots into, and its timing.
+    /// Who the node is, and its timing.
     pub node: keel_core::Config,
+    /// The cluster that an empty disk boots into (`--initial-cluster`). A disk that has an owner
+    /// keeps its own.
+    pub cluster: keel_core::members::Cluster,
     /// How many shards accept connections; `None` is one for each core that this process may use.
     pub shards: Option<usize>,
     /// Bounds on what a client may send and hold.

@@ -40,8 +40,8 @@ impl Heart {
         hubs: Vec<mpsc::UnboundedSender<Arc<Batch>>>,
     ) -> Result<Heart, Failure> {
         let mut mine = config.node.clone();
-        let (cluster, node) = (mine.cluster.id, mine.id);
-        let options = Options { cluster, node, ..Options::default() };
+        mine.cluster = config.cluster.clone();
+        let options = Options { cluster: mine.cluster.id, node: mine.id, ..Options::default() };
         let (planner, recovered) = recover(&mut disk, options, &config.data_dir).await?;
         if let Some((cluster, node)) = recovered.owner {
             (mine.cluster.id, mine.id) = (cluster, node);

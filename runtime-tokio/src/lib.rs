@@ -23,6 +23,7 @@ mod entropy;
 mod failure;
 mod front;
 mod heart;
+mod hub;
 mod init_daemon;
 pub mod journal;
 pub mod net;
