@@ -35,6 +35,9 @@ mod serve;
 mod shard;
 mod stop;
 
+// Named here only so that its feature, which the core must not ask for, is on.
+use crc32fast as _;
+
 pub use config::{Backend, Config, Level, Limits, Listen, Log, LogFormat, LogOutput};
 pub use failure::Failure;
 pub use run::{Running, World, run, start};

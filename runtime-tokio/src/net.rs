@@ -94,3 +94,21 @@ impl Listener for tokio::net::TcpListener {
         self.local_addr()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shards_share_a_port_and_a_stranger_is_found() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let first = TcpNet.listen(any).await.expect("the loopback has ports");
+        let addr = Listener::addr(&first).expect("it is bound");
+        let second = TcpNet.listen(addr).await.expect("a shard may listen beside another");
+        let error = TcpNet::probe(addr).expect_err("SO_REUSEPORT hides nothing from a probe");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop((first, second));
+        TcpNet::probe(addr).expect("nobody listens any more");
+        TcpNet.listen(addr).await.expect("a probe leaves nothing behind");
+    }
+}
