@@ -10,7 +10,6 @@ use crate::failure::Failure;
 use crate::front::Front;
 use crate::notes::Notes;
 use crate::stop::Stop;
-use bytes::Bytes;
 use keel_core::disk::Lane;
 use keel_core::mvcc::Chunk;
 use keel_core::planner::Placed;
@@ -47,6 +46,8 @@ pub(crate) struct Driver<D> {
     pub(crate) inbox: mpsc::Receiver<Call>,
     /// How many plans the disk is at.
     pub(crate) plans: usize,
+    /// When the log's plan was handed to the disk.
+    pub(crate) commit: keel_core::Instant,
     /// The ticket of the checkpoint that ends everything.
     pub(crate) last: Ticket,
     /// Asks for that end.
@@ -155,6 +156,9 @@ impl<D: Disk> Driver<D> {
         for lane in [Lane::Log, Lane::Bulk] {
             while let Some(plan) = self.planner.poll(lane) {
                 self.plans += 1;
+                if lane == Lane::Log {
+                    self.commit = self.clock.now();
+                }
                 self.disk.submit(plan);
             }
         }
@@ -163,10 +167,13 @@ impl<D: Disk> Driver<D> {
     /// Tells the node what is durable now. A failure ends everything: nothing that rests on the
     /// lost bytes has left, since the node waits for exactly this report.
     fn completed(&mut self, end: Completion) -> Result<(), Failure> {
-        end.result.map_err(|failure| Failure::new(failure.to_string()))?;
+        end.result?;
         self.plans -= 1;
-        let done = self.planner.done(end.plan);
         let now = self.clock.now();
+        if end.lane == Lane::Log {
+            self.notes.synced(now.since(self.commit));
+        }
+        let done = self.planner.done(end.plan);
         if let Some(mark) = done.persisted {
             self.node.step(now, Input::Persisted { mark });
         }
@@ -180,8 +187,7 @@ impl<D: Disk> Driver<D> {
     /// A chunk where it lies now: memory that the kernel may drop and read again.
     fn chunk(&mut self, placed: Placed) -> Result<Chunk, Failure> {
         let end = placed.at + placed.len;
-        let file = self.disk.read(placed.file, end);
-        let file: Bytes = file.map_err(|failure| Failure::new(failure.to_string()))?;
+        let file = self.disk.read(placed.file, end)?;
         let from = usize::try_from(placed.at).expect("it lies in a mapped file");
         Ok(Chunk { number: placed.number, bytes: file.slice(from..) })
     }

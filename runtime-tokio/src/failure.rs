@@ -1,5 +1,6 @@
 //! Why the server does not run: one line for the operator.
 
+use crate::disk::DiskFailure;
 use std::fmt;
 
 /// Prints as one line that names the flag, file or address and what to do.
@@ -25,3 +26,9 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<DiskFailure> for Failure {
+    fn from(failure: DiskFailure) -> Failure {
+        Failure::new(failure.to_string())
+    }
+}

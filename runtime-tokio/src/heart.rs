@@ -65,6 +65,7 @@ impl Heart {
             clock,
             inbox,
             plans: 0,
+            commit: clock.now(),
         };
         let driver = tokio::task::spawn_local(driver.run());
         Ok(Heart { handle, finish, driver })

@@ -8,6 +8,10 @@ use crate::journal::{Journal, go_duration};
 use keel_core::command::AlarmKind;
 use keel_core::{Instant, NodeId, Note, Term};
 use serde_json::Value;
+use std::time::Duration;
+
+/// A group commit that takes longer is worth a warning, as in etcd.
+const SLOW_SYNC: Duration = Duration::from_secs(1);
 
 /// Turns notes into lines. It remembers what etcd's wording needs to know from before.
 #[derive(Debug)]
@@ -46,6 +50,14 @@ impl Notes {
             let peer = Value::from(peer.to_string());
             self.journal
                 .warn("dropped a message: peers cannot be reached", &[("remote-peer-id", peer)]);
+        }
+    }
+
+    /// A group commit took this long, from the driver and back to it.
+    pub(crate) fn synced(&mut self, took: Duration) {
+        if took > SLOW_SYNC {
+            let expected = ("expected-duration", go_duration(SLOW_SYNC).into());
+            self.journal.warn("slow fdatasync", &[("took", go_duration(took).into()), expected]);
         }
     }
 
@@ -157,7 +169,6 @@ mod tests {
     use super::*;
     use crate::config::LogFormat;
     use keel_core::Index;
-    use std::time::Duration;
 
     #[test]
     fn an_election_reads_as_in_etcd() {
@@ -198,5 +209,21 @@ mod tests {
             "99bca5ffd3b6b513 became candidate at term 4",
         ];
         assert_eq!(messages, expected);
+    }
+
+    #[test]
+    fn only_a_slow_sync_is_worth_a_line() {
+        let clock = Clock::simulated(Duration::ZERO);
+        let (journal, lines) = Journal::memory(Level::Warn, LogFormat::Json, clock);
+        let mut notes = Notes::new(journal, clock, NodeId(1));
+        notes.synced(SLOW_SYNC);
+        assert!(lines.lock().expect("no test thread panics with it").is_empty());
+        notes.synced(Duration::from_millis(1500));
+        let bytes = lines.lock().expect("no test thread panics with it").clone();
+        let line = String::from_utf8(bytes).expect("lines are text");
+        assert!(
+            line.contains(r#""msg":"slow fdatasync","took":"1.5s","expected-duration":"1s""#),
+            "{line}"
+        );
     }
 }

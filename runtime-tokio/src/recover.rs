@@ -1,6 +1,6 @@
 //! From the files of a data directory to a node that goes on where it stopped.
 
-use crate::disk::{Disk, DiskFailure};
+use crate::disk::Disk;
 use crate::failure::Failure;
 use keel_core::disk::{Damage, File, Lane};
 use keel_core::planner::{Options, Recovered, Recovery};
@@ -15,7 +15,7 @@ pub(crate) async fn recover<D: Disk>(
     mut options: Options,
     dir: &Path,
 ) -> Result<(Planner, Recovered), Failure> {
-    let files = disk.list().map_err(lost)?;
+    let files = disk.list()?;
     if files.iter().any(|(file, _)| matches!(file, File::Segment(_))) {
         (options.cluster, options.node) = (0, NodeId::NONE);
     }
@@ -23,21 +23,17 @@ pub(crate) async fn recover<D: Disk>(
     while let Some(wanted) = recovery.wants() {
         let found = files.iter().find(|(file, _)| *file == wanted);
         let (_, len) = *found.expect("it wants only files that were listed");
-        let bytes = disk.read(wanted, len).map_err(lost)?;
+        let bytes = disk.read(wanted, len)?;
         recovery.feed(wanted, bytes).map_err(|damage| damaged(dir, &damage))?;
     }
     let (mut planner, recovered) = recovery.finish().map_err(|damage| damaged(dir, &damage))?;
     while let Some(plan) = planner.poll(Lane::Log) {
         disk.submit(plan);
         let end = disk.done().await;
-        end.result.map_err(lost)?;
+        end.result?;
         planner.done(end.plan);
     }
     Ok((planner, recovered))
-}
-
-fn lost(failure: DiskFailure) -> Failure {
-    Failure::new(failure.to_string())
 }
 
 /// What an operator does about a member whose disk lies.

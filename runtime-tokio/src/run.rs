@@ -93,7 +93,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
     dir.refuse_foreign()?;
     banner::beginning(&journal, &config);
     probe(&config)?;
-    let disk = MapDisk::open(dir, config.backend).map_err(|e| Failure::new(e.to_string()))?;
+    let disk = MapDisk::open(dir, config.backend)?;
     let init_socket = std::env::var_os("NOTIFY_SOCKET");
     let world = World { net: TcpNet, disk, clock, seed: entropy::seed()?, journal, init_socket };
     let runtime = executor()?;

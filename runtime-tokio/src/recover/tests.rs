@@ -31,7 +31,7 @@ fn life<T>(
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a test may have a runtime").block_on(async {
-        let mut disk = MapDisk::open(DataDir::lock(dir)?, backend).map_err(lost)?;
+        let mut disk = MapDisk::open(DataDir::lock(dir)?, backend)?;
         let (planner, recovered) = recover(&mut disk, options(), dir).await?;
         Ok(work(disk, planner, recovered).await)
     })
