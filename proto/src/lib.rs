@@ -10,6 +10,7 @@
 
 pub mod desk;
 pub mod handle;
+pub mod pb;
 
 pub use desk::Desk;
 pub use handle::{Call, Handle, Shared};
