@@ -114,6 +114,8 @@ pub(crate) struct Log {
     /// Oldest first; the last is the newest that was begun.
     segments: VecDeque<Segment>,
     tail: Option<Tail>,
+    /// The newest segment of which the header is durable.
+    begun: u64,
     /// Where the records of the newest segment end.
     before_end: u64,
     spare: Spare,
@@ -139,6 +141,7 @@ impl Log {
             staged: VecDeque::new(),
             segments: VecDeque::new(),
             tail: None,
+            begun: 0,
             before_end: 0,
             spare: Spare::None,
             flight: None,
@@ -331,16 +334,19 @@ impl Log {
         let flight = self.flight.take().expect("the planner knows what is in flight");
         if let Some(tail) = &mut self.tail {
             tail.synced = flight.synced;
+            self.begun = tail.number;
         }
         flight.mark
     }
 
-    /// The next segment, made ahead on the bulk lane as soon as there is a first one.
+    /// The next segment, made ahead on the bulk lane as soon as the one before it is begun: a
+    /// number that is missing is known by the ones behind it.
     pub(crate) fn poll_spare(&mut self) -> Option<Vec<DiskOp>> {
-        if self.spare != Spare::None || self.tail.is_none() {
+        let newest = self.tail.as_ref()?.number;
+        if self.spare != Spare::None || self.begun != newest {
             return None;
         }
-        let file = File::Segment(self.segments.back()?.number + 1);
+        let file = File::Segment(newest + 1);
         self.spare = Spare::Coming;
         let len = self.options.segment_bytes;
         Some(vec![DiskOp::Allocate { file, len }, DiskOp::Publish { file }])

@@ -63,18 +63,19 @@ pub(crate) fn replay(
     stored: (Index, Term),
 ) -> Result<Replay, Damage> {
     let mut replay = Replay { base: stored.0, ..Replay::default() };
-    let kept = unbroken(segments, &mut replay)?;
+    let (kept, broken) = unbroken(segments, &mut replay)?;
     let Some(newest) = kept.last() else {
         return Ok(replay);
     };
     replay.owner = Some((newest.cluster, newest.node));
     replay.segments =
         kept.iter().map(|header| Segment { number: header.number, first: header.first }).collect();
-    let from =
-        kept.iter().rposition(|header| header.first <= stored.0.next()).ok_or_else(|| {
-            let file = File::Segment(kept[0].number);
-            Damage { file, at: 0, why: "the log before this segment is missing" }
-        })?;
+    let from = kept.iter().rposition(|header| header.first <= stored.0.next());
+    let from = from.ok_or_else(|| {
+        let file = File::Segment(kept[0].number.saturating_sub(1));
+        let missing = Damage { file, at: 0, why: "a segment of the log is missing" };
+        broken.filter(|damage| damage.file == file).unwrap_or(missing)
+    })?;
     replay.base = kept[from].first.prev();
     replay.chain = kept[from].chain;
     for (at, header) in kept.iter().enumerate().skip(from) {
@@ -86,13 +87,14 @@ pub(crate) fn replay(
     Ok(replay)
 }
 
-/// The headers of the newest segments without a gap. What lies before a gap was on its way out.
+/// The headers of the newest segments without a gap, and what is wrong right before them. What
+/// lies before a gap was on its way out, or is missed by the caller.
 fn unbroken(
     segments: &BTreeMap<u64, Bytes>,
     replay: &mut Replay,
-) -> Result<Vec<SegmentHeader>, Damage> {
+) -> Result<(Vec<SegmentHeader>, Option<Damage>), Damage> {
     let mut kept: Vec<SegmentHeader> = Vec::new();
-    let mut bad = None;
+    let (mut broken, mut bad) = (None, None);
     for (&number, bytes) in segments {
         match kind(number, bytes) {
             Kind::Begun(header) => {
@@ -100,13 +102,20 @@ fn unbroken(
                     replay.leftover.extend(kept.drain(..).map(|old| File::Segment(old.number)));
                 }
                 kept.push(header);
-                bad = None;
+                broken = bad.take().or(broken);
             }
             Kind::Blank => {}
             Kind::Bad(damage) => bad = Some(damage),
         }
     }
-    bad.map_or(Ok(kept), Err)
+    // A segment is made when the one before it was begun.
+    let last = kept.last().map_or(0, |header| header.number);
+    let mut ahead = segments.range(last + 1..).map(|(&number, _)| number).zip(last + 1..);
+    if let Some((_, missing)) = ahead.find(|(number, expected)| number != expected) {
+        let file = File::Segment(missing);
+        bad = bad.or(Some(Damage { file, at: 0, why: "a segment of the log is missing" }));
+    }
+    bad.map_or(Ok((kept, broken)), Err)
 }
 
 fn kind(number: u64, bytes: &Bytes) -> Kind {
@@ -208,6 +217,10 @@ fn check(replay: &mut Replay, stored: (Index, Term)) -> Result<(), Damage> {
         return Err(damage("the log ends before what it knew to be committed"));
     }
     replay.hard.commit = replay.hard.commit.max(stored);
+    if replay.hard.term < term {
+        // The checkpoint came from another leader and overtook the news of its term.
+        (replay.hard.term, replay.hard.vote) = (term, NodeId::NONE);
+    }
     let held = usize::try_from(stored.0 - replay.base.0).unwrap_or(usize::MAX);
     // Entries behind a checkpoint that came from another leader go with their own past.
     let at = held.checked_sub(1).and_then(|at| replay.entries.get(at));

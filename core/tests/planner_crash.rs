@@ -1,0 +1,164 @@
+//! One fixed life, stopped at each of its disk operations in turn: log writes, rotation,
+//! checkpoints, the rewriting of half-dead files, removals.
+
+mod planner_disk;
+mod planner_model;
+
+use keel_core::disk::Lane;
+use keel_core::entry::{HardState, Write};
+use keel_core::state::image::ImageChunk;
+use keel_core::types::{Index, NodeId, Term};
+use planner_disk::{Dice, Keep};
+use planner_model::{World, entry, options, payload};
+
+/// What happens at one point of the life.
+#[derive(Clone, Copy)]
+enum Deed {
+    /// So many entries of so many bytes.
+    Append(u64, usize),
+    /// All entries are committed.
+    Commit,
+    /// A new term.
+    Term,
+    /// So many chunks more, of so many bytes.
+    Grow(u64, usize),
+    /// Every second chunk dies.
+    Thin,
+    /// A checkpoint of what is committed.
+    Checkpoint,
+}
+
+use Deed::{Append, Checkpoint, Commit, Grow, Term as NewTerm, Thin};
+
+const LIFE: [Deed; 22] = [
+    NewTerm,
+    Append(3, 100),
+    Commit,
+    Grow(6, 400),
+    Checkpoint,
+    Append(4, 700),
+    Commit,
+    Grow(5, 500),
+    Checkpoint,
+    NewTerm,
+    Append(2, 0),
+    Commit,
+    Thin,
+    Checkpoint,
+    Append(1, 3000),
+    Append(5, 200),
+    Commit,
+    Thin,
+    Grow(1, 5000),
+    Checkpoint,
+    Append(1, 10),
+    Commit,
+];
+
+fn live(world: &mut World, deed: Deed) {
+    let log = world.log().clone();
+    match deed {
+        Append(count, len) => {
+            let first = log.last() + 1;
+            let entries = (first..first + count)
+                .map(|index| entry(log.hard.term.0, index, payload(index, len)))
+                .collect();
+            world.persist(Write { entries, ..Write::default() });
+        }
+        Commit => {
+            let hard = HardState { commit: Index(log.last()), ..log.hard };
+            world.persist(Write { hard: Some(hard), ..Write::default() });
+        }
+        NewTerm => {
+            let term = Term(log.hard.term.0 + 1);
+            let hard = HardState { term, vote: NodeId(7), ..log.hard };
+            world.persist(Write { hard: Some(hard), ..Write::default() });
+        }
+        Grow(count, len) => {
+            for number in world.next_chunk..world.next_chunk + count {
+                let bytes = payload(number, len);
+                world.chunks.insert(number, ImageChunk { number, version: 9, bytes });
+            }
+            world.next_chunk += count;
+        }
+        Thin => {
+            let mut nth = 0;
+            world.chunks.retain(|_, _| {
+                nth += 1;
+                nth % 2 == 0
+            });
+        }
+        Checkpoint => {
+            let index = log.hard.commit.0;
+            let known = world.images.values().flatten().any(|image| image.index.0 >= index);
+            if let Some((term, _)) = log.entries.get(&index).filter(|_| !known) {
+                world.store(index, *term);
+            }
+        }
+    }
+}
+
+/// Lives until `stop` operations are done; says whether it got that far.
+fn until(world: &mut World, stop: usize) -> bool {
+    for deed in LIFE {
+        live(world, deed);
+        loop {
+            if world.runner.steps >= stop {
+                return true;
+            }
+            let log = world.step(Lane::Log);
+            if world.runner.steps >= stop {
+                return true;
+            }
+            if !log && !world.step(Lane::Bulk) {
+                break;
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn every_operation_can_be_the_last() {
+    let mut world = World::new(options());
+    assert!(!until(&mut world, usize::MAX));
+    let total = world.runner.steps;
+    assert!(total > 100, "the life is long enough: {total}");
+    for stop in 0..=total {
+        for seed in 0..10 {
+            let mut dice = Dice::new(seed);
+            let mut world = World::new(options());
+            until(&mut world, stop);
+            match seed {
+                0 => world.runner.disk.kill(),
+                1 => world.crash(Keep::Old, &mut dice),
+                2 => world.crash(Keep::New, &mut dice),
+                _ => world.crash(Keep::Any, &mut dice),
+            }
+            world.restart().expect("a crash is no damage");
+            // The member goes on, and a second crash finds it as whole as the first.
+            until(&mut world, usize::MAX);
+            world.settle();
+            assert_eq!(world.acked + 1, world.logs.len(), "everything is promised in the end");
+            world.crash(Keep::Any, &mut dice);
+            world.restart().expect("a crash is no damage");
+        }
+    }
+}
+
+#[test]
+fn what_is_dead_leaves_the_directory() {
+    let mut world = World::new(options());
+    for _ in 0..30 {
+        until(&mut world, usize::MAX);
+        world.settle();
+        // Twice the live chunks, rewritten at half; one open file; a manifest; the log's newest.
+        let live: usize = world.chunks.values().map(|chunk| chunk.bytes.len() + 32).sum();
+        let files = world.runner.disk.files();
+        let state = files.iter().filter(|(file, _)| file.name().ends_with(".state"));
+        let bytes: u64 = state.map(|(_, len)| len).sum();
+        assert!(bytes <= 2 * live as u64 + 5 * 8192, "{bytes} bytes hold {live}");
+        let segments = files.iter().filter(|(file, _)| file.name().ends_with(".log")).count();
+        assert!(segments <= 6, "{segments} segments are left");
+    }
+}
