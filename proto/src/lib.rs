@@ -9,9 +9,20 @@
 //! No socket, no clock, no spawn: any runtime serves exactly the values made here.
 
 pub mod bbolt;
+pub mod convert;
 pub mod desk;
 pub mod handle;
+pub mod hub;
+pub mod metrics;
 pub mod pb;
+pub mod refusal;
+pub mod service;
+pub mod wire;
+mod yielding;
 
+pub use convert::bootstrap;
 pub use desk::Desk;
 pub use handle::{Call, Handle, Shared};
+pub use hub::{HubCall, HubHandle, HubRunner};
+pub use metrics::Metrics;
+pub use service::{Info, Services};

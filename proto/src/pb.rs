@@ -1,4 +1,4 @@
-//! What the schema says, as generated types: messages, clients and server traits.
+//! What the schema says, as ordinary generated types: messages and clients.
 
 #![allow(missing_docs, clippy::all, reason = "generated code is not ours to document")]
 
@@ -6,30 +6,22 @@
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 macro_rules! packages {
-    ($($name:ident: $package:literal),+ $(,)?) => {
+    ($($name:ident),+ $(,)?) => {
         $(pub mod $name {
-            include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+            include!(concat!(env!("OUT_DIR"), "/client/", stringify!($name), ".rs"));
         })+
     };
 }
 
 packages! {
-    authpb: "authpb",
-    etcdserverpb: "etcdserverpb",
-    leasepb: "leasepb",
-    membershippb: "membershippb",
-    mvccpb: "mvccpb",
-    raftpb: "raftpb",
-    snappb: "snappb",
-    v3electionpb: "v3electionpb",
-    v3lockpb: "v3lockpb",
-    walpb: "walpb",
+    authpb, etcdserverpb, leasepb, membershippb, mvccpb, raftpb, snappb, v3electionpb, v3lockpb,
+    walpb,
 }
 
 pub mod grpc {
     pub mod health {
         pub mod v1 {
-            include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+            include!(concat!(env!("OUT_DIR"), "/client/grpc.health.v1.rs"));
         }
     }
 }

@@ -56,9 +56,7 @@ impl Store {
 fn operation((key, value): &Change) -> Op {
     let key = Bytes::from(key.clone());
     match value {
-        Some(value) => {
-            Op::Put(Put { key, value: Bytes::from(value.clone()), ..Put::default() })
-        }
+        Some(value) => Op::Put(Put { key, value: Bytes::from(value.clone()), ..Put::default() }),
         None => Op::Delete(Delete { keys: Keys::One(key), prev_kv: false }),
     }
 }

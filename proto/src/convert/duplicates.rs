@@ -5,8 +5,8 @@
 //! round, the two branches of one inner transaction exclude each other, and a deletion "from
 //! this key on" covers nothing, because etcd takes its end for a plain key.
 
-use crate::pb::etcdserverpb as pb;
 use crate::refusal::Bad;
+use crate::wire::etcdserverpb as pb;
 use bytes::Bytes;
 use pb::request_op::Request;
 use std::collections::BTreeSet;
@@ -31,7 +31,11 @@ impl Deleted {
     }
 
     fn hits(&self, key: &[u8]) -> bool {
-        if self.to.is_empty() { self.from == key } else { self.from <= key && key < self.to.as_ref() }
+        if self.to.is_empty() {
+            self.from == key
+        } else {
+            self.from <= key && key < self.to.as_ref()
+        }
     }
 }
 

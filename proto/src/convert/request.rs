@@ -2,8 +2,8 @@
 
 use crate::convert::duplicates;
 use crate::convert::keys::keys;
-use crate::pb::etcdserverpb as pb;
 use crate::refusal::Bad;
+use crate::wire::etcdserverpb as pb;
 use bytes::Bytes;
 use keel_core::command::{
     AlarmAction, AlarmKind, Command, Compare, Delete, Op, Operand, Put, Range, Relation, SortOrder,
@@ -80,9 +80,8 @@ pub fn txn(request: pb::TxnRequest, ops_max: usize) -> Result<Txn, Bad> {
 /// Whether every operation of a transaction's own two lists is a read: then it needs no log.
 #[must_use]
 pub fn is_read_only(request: &pb::TxnRequest) -> bool {
-    let reads = |op: &pb::RequestOp| {
-        matches!(op.request, Some(pb::request_op::Request::RequestRange(_)))
-    };
+    let reads =
+        |op: &pb::RequestOp| matches!(op.request, Some(pb::request_op::Request::RequestRange(_)));
     request.success.iter().all(reads) && request.failure.iter().all(reads)
 }
 

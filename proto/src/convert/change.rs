@@ -1,0 +1,118 @@
+//! Changes of the membership, as the log holds them (semantics §7.2, §8.7).
+
+use super::entry::Undecodable;
+use crate::wire::tree::raftpb;
+use bytes::Bytes;
+use keel_core::entry::HardState;
+use keel_core::members::{Cluster, Member};
+use keel_core::raft::{Change, ChangeStep};
+use keel_core::{Boot, Entry, Index, NodeId, Payload, Term};
+use prost::Message;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The first entries of a new cluster: each initial member joins, in the order of ids. All
+/// members make the same, so their logs agree (semantics §7.3.1).
+#[must_use]
+pub fn bootstrap(cluster: &Cluster) -> Boot {
+    let entries: Vec<Entry> = cluster
+        .members
+        .iter()
+        .zip(1..)
+        .map(|((id, member), index)| {
+            let change = raftpb::ConfChange {
+                id: Some(0),
+                r#type: Some(raftpb::ConfChangeType::ConfChangeAddNode.into()),
+                node_id: Some(id.0),
+                context: Some(member_json(*id, member).to_string().into()),
+            };
+            let parsed = Change {
+                steps: vec![ChangeStep::AddVoter(*id)],
+                member: Some(member.clone()),
+                ..Change::default()
+            };
+            let bytes = Bytes::from(change.encode_to_vec());
+            let payload = Payload::Change { bytes, change: Arc::new(parsed) };
+            Entry { term: Term(1), index: Index(index), payload }
+        })
+        .collect();
+    let commit = Index(entries.len() as u64);
+    let hard = HardState { term: Term(1), vote: NodeId::NONE, commit };
+    Boot { hard, checkpoint: None, entries, fresh: true }
+}
+
+fn member_json(id: NodeId, member: &Member) -> Value {
+    json!({ "id": id.0, "peerURLs": member.peer_urls, "name": member.name })
+}
+
+/// Parses a `ConfChange`, or a `ConfChangeV2`, with the member in its context.
+pub fn decode_change(bytes: &Bytes, v2: bool) -> Result<Change, Undecodable> {
+    let (steps, context, transition) = if v2 {
+        let change = raftpb::ConfChangeV2::decode(bytes.clone())?;
+        let steps: Result<Vec<_>, _> =
+            change.changes.iter().map(|one| step(one.r#type(), one.node_id())).collect();
+        (steps?, change.context().to_vec(), change.transition())
+    } else {
+        let change = raftpb::ConfChange::decode(bytes.clone())?;
+        let steps = vec![step(change.r#type(), change.node_id())?];
+        let simple = raftpb::ConfChangeTransition::Auto;
+        (steps, change.context().to_vec(), simple)
+    };
+    use raftpb::ConfChangeTransition as Transition;
+    Ok(Change {
+        v2,
+        explicit: transition != Transition::Auto,
+        auto_leave: transition != Transition::JointExplicit,
+        member: decode_member(&context),
+        steps,
+    })
+}
+
+fn step(kind: raftpb::ConfChangeType, id: u64) -> Result<ChangeStep, Undecodable> {
+    use raftpb::ConfChangeType as Kind;
+    let id = NodeId(id);
+    Ok(match kind {
+        Kind::ConfChangeAddNode => ChangeStep::AddVoter(id),
+        Kind::ConfChangeRemoveNode => ChangeStep::Remove(id),
+        Kind::ConfChangeUpdateNode => ChangeStep::Update(id),
+        Kind::ConfChangeAddLearnerNode => ChangeStep::AddLearner(id),
+    })
+}
+
+/// etcd's JSON of a member; nothing where the context is empty or of another kind.
+fn decode_member(context: &[u8]) -> Option<Member> {
+    let json: Value = serde_json::from_slice(context).ok()?;
+    let texts = |name: &str| {
+        let list = json.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
+    };
+    Some(Member {
+        name: json.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        peer_urls: texts("peerURLs"),
+        client_urls: texts("clientURLs"),
+        learner: json.get("isLearner").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_entry_reads_back_as_what_it_says() {
+        let member = Member {
+            name: "default".into(),
+            peer_urls: vec!["http://localhost:2380".into()],
+            ..Member::default()
+        };
+        let mut cluster = Cluster::default();
+        cluster.members.insert(NodeId(7), member.clone());
+        let boot = bootstrap(&cluster);
+        assert_eq!((boot.hard.term, boot.hard.commit, boot.fresh), (Term(1), Index(1), true));
+        let Payload::Change { bytes, change } = &boot.entries[0].payload else {
+            panic!("a bootstrap entry changes the membership");
+        };
+        assert_eq!(&decode_change(bytes, false).map(Arc::new).expect("a change"), change);
+        assert_eq!(bytes[..6], [0x08, 0, 0x10, 0, 0x18, 7], "etcd writes zeros here, too");
+    }
+}

@@ -1,0 +1,376 @@
+//! etcd's metrics, under etcd's names (surface §8).
+//!
+//! What the state itself knows is read when somebody scrapes; the rest is counted as it happens.
+
+use http::Response;
+use keel_core::command::AlarmKind;
+use keel_core::{NodeId, Status as NodeStatus, View};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, exponential_buckets,
+};
+use std::sync::Arc;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+/// The classic text format, which every scraper reads.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All of a member's metrics; clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<All>);
+
+#[derive(Debug)]
+struct All {
+    registry: Registry,
+    started: IntCounterVec,
+    handled: IntCounterVec,
+    health_success: IntCounter,
+    health_failures: IntCounter,
+    puts: IntCounter,
+    deletes: IntCounter,
+    ranges: IntCounter,
+    txns: IntCounter,
+    fsync: Histogram,
+    leader_changes: IntCounter,
+    lease_expired: IntCounter,
+    gauges: Gauges,
+}
+
+/// What is set when somebody scrapes.
+#[derive(Debug)]
+struct Gauges {
+    has_leader: IntGauge,
+    is_leader: IntGauge,
+    is_learner: IntGauge,
+    committed: IntGauge,
+    applied: IntGauge,
+    quota: IntGauge,
+    revision: IntGauge,
+    compacted: IntGauge,
+    keys: IntGauge,
+    size: IntGauge,
+    in_use: IntGauge,
+    cluster_version: GaugeVec,
+    alarms: IntGaugeVec,
+    id: GaugeVec,
+    version: GaugeVec,
+}
+
+macro_rules! metric {
+    ($registry:ident, $kind:ident, $name:literal, $help:literal) => {{
+        let metric = $kind::with_opts(Opts::new($name, $help)).expect(VALID);
+        $registry.register(Box::new(metric.clone())).expect(VALID);
+        metric
+    }};
+    ($registry:ident, $kind:ident, $name:literal, $help:literal, $labels:expr) => {{
+        let metric = $kind::new(Opts::new($name, $help), &$labels).expect(VALID);
+        $registry.register(Box::new(metric.clone())).expect(VALID);
+        metric
+    }};
+}
+
+/// Names and labels stand in this file, and a test makes them all.
+const VALID: &str = "a metric of this file is valid and stands once";
+
+const METHOD: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
+const HANDLED: [&str; 4] = ["grpc_type", "grpc_service", "grpc_method", "grpc_code"];
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        let buckets = exponential_buckets(0.001, 2.0, 14).expect("the buckets grow");
+        let fsync = HistogramOpts::new(
+            "etcd_disk_wal_fsync_duration_seconds",
+            "How long making the log durable takes.",
+        );
+        let fsync = Histogram::with_opts(fsync.buckets(buckets)).expect(VALID);
+        registry.register(Box::new(fsync.clone())).expect(VALID);
+        let gauges = Gauges::new(&registry);
+        Metrics(Arc::new(All {
+            started: metric!(
+                registry,
+                IntCounterVec,
+                "grpc_server_started_total",
+                "Calls that were begun.",
+                METHOD
+            ),
+            handled: metric!(
+                registry,
+                IntCounterVec,
+                "grpc_server_handled_total",
+                "Calls that were answered, by code.",
+                HANDLED
+            ),
+            health_success: metric!(
+                registry,
+                IntCounter,
+                "etcd_server_health_success",
+                "Looks at /health that found the member well."
+            ),
+            health_failures: metric!(
+                registry,
+                IntCounter,
+                "etcd_server_health_failures",
+                "Looks at /health that found the member unwell."
+            ),
+            puts: metric!(registry, IntCounter, "etcd_mvcc_put_total", "Puts seen here."),
+            deletes: metric!(registry, IntCounter, "etcd_mvcc_delete_total", "Deletes seen here."),
+            ranges: metric!(registry, IntCounter, "etcd_mvcc_range_total", "Ranges seen here."),
+            txns: metric!(registry, IntCounter, "etcd_mvcc_txn_total", "Transactions seen here."),
+            leader_changes: metric!(
+                registry,
+                IntCounter,
+                "etcd_server_leader_changes_seen_total",
+                "Leaders that became known here."
+            ),
+            lease_expired: metric!(
+                registry,
+                IntCounter,
+                "etcd_debugging_server_lease_expired_total",
+                "Leases that ran out here."
+            ),
+            fsync,
+            gauges,
+            registry,
+        }))
+    }
+
+    /// A call begins.
+    #[must_use]
+    pub fn begin(&self, service: &str, method: &str) -> Call {
+        let kind = kind(method);
+        self.0.started.with_label_values(&[kind, service, method]).inc();
+        match method {
+            "Put" => self.0.puts.inc(),
+            "DeleteRange" => self.0.deletes.inc(),
+            "Range" | "RangeStream" => self.0.ranges.inc(),
+            "Txn" => self.0.txns.inc(),
+            _ => {}
+        }
+        let (service, method) = (service.to_owned(), method.to_owned());
+        Call { metrics: self.clone(), service, method }
+    }
+
+    /// A look at `/health`.
+    pub fn health(&self, well: bool) {
+        if well {
+            self.0.health_success.inc();
+        } else {
+            self.0.health_failures.inc();
+        }
+    }
+
+    /// The log was made durable.
+    pub fn fsync(&self, seconds: f64) {
+        self.0.fsync.observe(seconds);
+    }
+
+    /// A leader became known.
+    pub fn leader_changed(&self) {
+        self.0.leader_changes.inc();
+    }
+
+    /// A lease ran out.
+    pub fn lease_expired(&self) {
+        self.0.lease_expired.inc();
+    }
+
+    /// All of them, as text.
+    #[must_use]
+    pub fn exposition(&self, view: &View, status: &NodeStatus, quota: i64) -> String {
+        self.0.gauges.set(view, status, quota);
+        TextEncoder::new().encode_to_string(&self.0.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl Gauges {
+    fn new(registry: &Registry) -> Gauges {
+        Gauges {
+            has_leader: metric!(
+                registry,
+                IntGauge,
+                "etcd_server_has_leader",
+                "Whether a leader is known."
+            ),
+            is_leader: metric!(
+                registry,
+                IntGauge,
+                "etcd_server_is_leader",
+                "Whether this member leads."
+            ),
+            is_learner: metric!(
+                registry,
+                IntGauge,
+                "etcd_server_is_learner",
+                "Whether this member learns."
+            ),
+            committed: metric!(
+                registry,
+                IntGauge,
+                "etcd_server_proposals_committed_total",
+                "The commit index."
+            ),
+            applied: metric!(
+                registry,
+                IntGauge,
+                "etcd_server_proposals_applied_total",
+                "The applied index."
+            ),
+            quota: metric!(
+                registry,
+                IntGauge,
+                "etcd_server_quota_backend_bytes",
+                "The quota, bytes."
+            ),
+            revision: metric!(
+                registry,
+                IntGauge,
+                "etcd_debugging_mvcc_current_revision",
+                "The newest revision."
+            ),
+            compacted: metric!(
+                registry,
+                IntGauge,
+                "etcd_debugging_mvcc_compact_revision",
+                "The last compacted revision."
+            ),
+            keys: metric!(registry, IntGauge, "etcd_debugging_mvcc_keys_total", "Keys that exist."),
+            size: metric!(
+                registry,
+                IntGauge,
+                "etcd_mvcc_db_total_size_in_bytes",
+                "Bytes of all versions that are held."
+            ),
+            in_use: metric!(
+                registry,
+                IntGauge,
+                "etcd_mvcc_db_total_size_in_use_in_bytes",
+                "Bytes of the versions that can be read."
+            ),
+            cluster_version: metric!(
+                registry,
+                GaugeVec,
+                "etcd_cluster_version",
+                "1 for the cluster's version.",
+                ["cluster_version"]
+            ),
+            alarms: metric!(
+                registry,
+                IntGaugeVec,
+                "etcd_debugging_server_alarms",
+                "1 for each alarm that is raised.",
+                ["server_id", "alarm_type"]
+            ),
+            id: metric!(
+                registry,
+                GaugeVec,
+                "etcd_server_id",
+                "1 for this member's id.",
+                ["server_id"]
+            ),
+            version: metric!(
+                registry,
+                GaugeVec,
+                "etcd_server_version",
+                "1 for the version that is served.",
+                ["server_version"]
+            ),
+        }
+    }
+
+    fn set(&self, view: &View, status: &NodeStatus, quota: i64) {
+        let index = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
+        let one = |gauge: Gauge| gauge.set(1.0);
+        let usage = view.kv.usage();
+        let learner = view.cluster.members.get(&status.id).is_some_and(|member| member.learner);
+        self.has_leader.set(i64::from(status.leader != NodeId::NONE));
+        self.is_leader.set(i64::from(status.leader == status.id));
+        self.is_learner.set(i64::from(learner));
+        self.committed.set(index(status.commit.0));
+        self.applied.set(index(status.applied.0));
+        self.quota.set(quota);
+        self.revision.set(view.kv.revision());
+        self.compacted.set(view.kv.compacted());
+        self.keys.set(index(usage.keys));
+        self.size.set(usage.total);
+        self.in_use.set(usage.in_use);
+        self.cluster_version.reset();
+        if let Some((version, _patch)) = view.cluster.version.rsplit_once('.') {
+            one(self.cluster_version.with_label_values(&[version]));
+        }
+        self.alarms.reset();
+        for (member, kind) in view.alarms.iter() {
+            let name = match kind {
+                AlarmKind::NoSpace => "NOSPACE",
+                AlarmKind::Corrupt => "CORRUPT",
+            };
+            self.alarms.with_label_values(&[member.to_string().as_str(), name]).set(1);
+        }
+        one(self.id.with_label_values(&[status.id.to_string().as_str()]));
+        one(self.version.with_label_values(&[crate::service::VERSION]));
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub struct Call {
+    metrics: Metrics,
+    service: String,
+    method: String,
+}
+
+impl Call {
+    /// It was refused before it began.
+    pub fn end(&self, status: &Status) {
+        self.count(status.code());
+    }
+
+    /// It was answered: a failure stands in the head, all else is well so far.
+    pub fn answered(&self, response: &Response<Body>) {
+        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
+        self.count(code);
+    }
+
+    fn count(&self, code: Code) {
+        // grpc-go's name of success is in capitals.
+        let name = if code == Code::Ok { String::from("OK") } else { format!("{code:?}") };
+        let labels = [kind(&self.method), &self.service, &self.method, &name];
+        self.metrics.0.handled.with_label_values(&labels).inc();
+    }
+}
+
+fn kind(method: &str) -> &'static str {
+    match method {
+        "Watch" | "LeaseKeepAlive" => "bidi_stream",
+        "RangeStream" | "Snapshot" | "Observe" => "server_stream",
+        _ => "unary",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_out_as_etcd_writes_them() {
+        let metrics = Metrics::new();
+        let call = metrics.begin("etcdserverpb.KV", "Put");
+        call.end(&Status::ok(""));
+        let text = TextEncoder::new().encode_to_string(&metrics.0.registry.gather());
+        let text = text.expect("text");
+        assert!(text.contains("# TYPE etcd_mvcc_put_total counter\netcd_mvcc_put_total 1\n"));
+        assert!(text.contains(
+            "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\",\
+             grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 1"
+        ));
+    }
+}

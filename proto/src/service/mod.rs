@@ -1,0 +1,194 @@
+//! etcd's services, and how a request finds the one that it means.
+//!
+//! Every runtime serves exactly the value made here. Requests are dispatched by path to the
+//! generated servers, which bring codec and status; what is not gRPC are etcd's pages.
+
+mod cluster;
+mod health;
+mod kv;
+mod lease;
+mod maintenance;
+mod pages;
+mod watch;
+
+use crate::handle::Handle;
+use crate::hub::HubHandle;
+use crate::metrics::Metrics;
+use crate::refusal;
+use crate::wire::etcdserverpb as pb;
+use crate::wire::etcdserverpb::cluster_server::ClusterServer;
+use crate::wire::etcdserverpb::kv_server::KvServer;
+use crate::wire::etcdserverpb::lease_server::LeaseServer;
+use crate::wire::etcdserverpb::maintenance_server::MaintenanceServer;
+use crate::wire::etcdserverpb::watch_server::WatchServer;
+use crate::wire::tree::health::health_server::HealthServer;
+use http::{Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use keel_core::{Refusal, View};
+use std::sync::Arc;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service, StdError};
+
+/// The version that is spoken for where one is negotiated or shown.
+pub const VERSION: &str = "3.7.3";
+/// The cluster version that goes with it.
+pub const CLUSTER_VERSION: &str = "3.7.0";
+
+/// What a receiver takes beside the request itself.
+const GRPC_OVERHEAD: usize = 512 * 1024;
+
+/// What services know of the member beside its state.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// The member's id.
+    pub member_id: u64,
+    /// etcd's `--max-request-bytes`.
+    pub request_bytes: usize,
+    /// etcd's `--max-txn-ops`.
+    pub txn_ops: usize,
+    /// etcd's `--quota-backend-bytes`, resolved.
+    pub quota_bytes: i64,
+}
+
+/// Everything that answers clients.
+#[derive(Clone, Debug)]
+pub struct Services {
+    desk: Desk,
+    kv: KvServer<Desk>,
+    watch: WatchServer<Desk>,
+    lease: LeaseServer<Desk>,
+    cluster: ClusterServer<Desk>,
+    maintenance: MaintenanceServer<Desk>,
+    health: HealthServer<Desk>,
+}
+
+/// What each service works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    pub(crate) handle: Handle,
+    pub(crate) hub: HubHandle,
+    pub(crate) info: Arc<Info>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Services {
+    /// Services over a way into the node and to a shard's hub.
+    #[must_use]
+    pub fn new(handle: Handle, hub: HubHandle, info: Arc<Info>, metrics: Metrics) -> Services {
+        let most = info.request_bytes + GRPC_OVERHEAD;
+        let desk = Desk { handle, hub, info, metrics };
+        macro_rules! server {
+            ($server:ident) => {
+                $server::new(desk.clone())
+                    .max_decoding_message_size(most)
+                    .max_encoding_message_size(usize::MAX)
+            };
+        }
+        Services {
+            kv: server!(KvServer),
+            watch: server!(WatchServer),
+            lease: server!(LeaseServer),
+            cluster: server!(ClusterServer),
+            maintenance: server!(MaintenanceServer),
+            health: server!(HealthServer),
+            desk,
+        }
+    }
+
+    /// Answers one request: gRPC by its content type, else a page.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<StdError> + Send + 'static,
+    {
+        let kind = request.headers().get(http::header::CONTENT_TYPE);
+        let grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        if !grpc {
+            return self.desk.page(&request).await;
+        }
+        let path = request.uri().path();
+        let Some((service, method)) = path.strip_prefix('/').and_then(|p| p.split_once('/')) else {
+            return Status::unimplemented("malformed method name").into_http();
+        };
+        let done = self.desk.metrics.begin(service, method);
+        if let Err(status) = self.desk.admit(&request) {
+            done.end(&status);
+            return status.into_http();
+        }
+        macro_rules! call {
+            ($server:expr) => {{
+                let mut server = $server.clone();
+                let Ok(response) = server.call(request).await;
+                done.answered(&response);
+                response
+            }};
+        }
+        match service {
+            "etcdserverpb.KV" => call!(self.kv),
+            "etcdserverpb.Watch" => call!(self.watch),
+            "etcdserverpb.Lease" => call!(self.lease),
+            "etcdserverpb.Cluster" => call!(self.cluster),
+            "etcdserverpb.Maintenance" => call!(self.maintenance),
+            "grpc.health.v1.Health" => call!(self.health),
+            "etcdserverpb.Auth" | "v3lockpb.Lock" | "v3electionpb.Election" => {
+                let status = not_yet(path);
+                done.end(&status);
+                status.into_http()
+            }
+            service => {
+                let status = Status::unimplemented(format!("unknown service {service}"));
+                done.end(&status);
+                status.into_http()
+            }
+        }
+    }
+}
+
+/// What a method answers whose feature comes later.
+fn not_yet(path: &str) -> Status {
+    Status::unimplemented(format!("keel does not serve {path} yet"))
+}
+
+impl Desk {
+    /// etcd's checks before any method (semantics §1.8).
+    fn admit<B>(&self, request: &Request<B>) -> Result<(), Status> {
+        let headers = request.headers();
+        if headers.get("client-api-version").is_some_and(|value| value.to_str().is_err()) {
+            return Err(refusal::Bad::InvalidClientApiVersion.into());
+        }
+        let wants_leader = headers.get("hasleader").is_some_and(|value| value == "true");
+        if wants_leader && self.handle.status().leader == keel_core::NodeId::NONE {
+            return Err(refusal::status(Refusal::NoLeader));
+        }
+        Ok(())
+    }
+
+    /// A response's header at a revision.
+    pub(crate) fn header_at(&self, view: &View, revision: i64) -> Option<pb::ResponseHeader> {
+        Some(pb::ResponseHeader {
+            cluster_id: self.info.cluster_id,
+            member_id: self.info.member_id,
+            revision,
+            raft_term: view.term.0,
+        })
+    }
+
+    /// A response's header now.
+    pub(crate) fn header(&self) -> Option<pb::ResponseHeader> {
+        let view = self.handle.latest();
+        self.header_at(&view, view.kv.revision())
+    }
+}
+
+/// A plain answer of a page.
+fn plain(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Response<Body> {
+    let body = Body::new(http_body_util::Full::new(bytes::Bytes::from(body.into())));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let kind = http::HeaderValue::from_static(kind);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}
