@@ -3,7 +3,7 @@
 use super::history::{Found, History};
 use super::record;
 use super::view::View;
-use crate::command::{Event, Keys};
+use crate::command::Event;
 use alloc::vec::Vec;
 
 /// The change that a version is.
@@ -34,37 +34,28 @@ impl Events {
         Events { view, at }
     }
 
-    /// The next change of these keys, looking at no more than `budget` positions, which it
-    /// takes what it used from. `None` at the end, or when the budget is used up.
-    pub fn next_of(&mut self, keys: &Keys, budget: &mut usize) -> Option<Event> {
+    /// The main revision of the next change, and the change itself if its key is wanted.
+    pub fn next_where(
+        &mut self,
+        wanted: impl FnOnce(&[u8]) -> bool,
+    ) -> Option<(i64, Option<Event>)> {
         let history = &self.view.state().history;
-        while self.at < history.end() && *budget > 0 {
-            *budget -= 1;
+        while self.at < history.end() {
             let found = history.get(self.at);
             self.at += 1;
-            if let Some(found) = found.filter(|found| keys.contain(record::key_of(found.record))) {
-                return Some(event(history, &found));
+            if let Some(found) = found {
+                let wanted = wanted(record::key_of(found.record));
+                return Some((found.link.main, wanted.then(|| event(history, &found))));
             }
         }
         None
     }
+}
 
-    /// The next change of any key.
-    pub fn next_any(&mut self) -> Option<Event> {
-        self.next_of(&Keys::All, &mut usize::MAX.clone())
-    }
+impl Iterator for Events {
+    type Item = Event;
 
-    /// Whether nothing is left.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.at >= self.view.state().history.end()
-    }
-
-    /// The main revision of what comes next: everything before it was seen.
-    #[must_use]
-    pub fn revision(&self) -> i64 {
-        let state = self.view.state();
-        let next = state.history.scan(self.at).next();
-        next.map_or(state.revision + 1, |found| found.link.main)
+    fn next(&mut self) -> Option<Event> {
+        self.next_where(|_| true).and_then(|(_, event)| event)
     }
 }

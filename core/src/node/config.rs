@@ -88,7 +88,7 @@ impl Boot {
     /// What a directory held, its entries parsed. Fails where a checkpoint's history cannot be
     /// what was written.
     pub fn recovered(from: Recovered, entries: Vec<Entry>) -> Result<Boot, &'static str> {
-        let restore = |image: RestoredImage| {
+        let restore = |image: RestoredImage| -> Result<Restored, &'static str> {
             let chunks = image.chunks.into_iter().map(|chunk| (chunk.number, chunk.bytes));
             let store = Store::restore(mvcc::Restored {
                 chunks: chunks.collect(),

@@ -57,14 +57,15 @@ impl Hub {
     fn read(&self, base: i64, index: &Index) -> (Vec<Event>, i64) {
         let mut events = Vec::new();
         let mut last = 0;
-        for (count, event) in self.view.kv.history(base).enumerate() {
-            if count >= self.config.scan_max && event.revision.main != last {
-                return (events, event.revision.main);
+        let mut history = self.view.kv.history(base).expect("who is compacted was ended before");
+        let mut count = 0;
+        while let Some((main, event)) = history.next_where(|key| index.wants(key)) {
+            if count >= self.config.scan_max && main != last {
+                return (events, main);
             }
-            last = event.revision.main;
-            if index.wants(&event.key) {
-                events.push(event);
-            }
+            last = main;
+            count += 1;
+            events.extend(event);
         }
         (events, self.revision + 1)
     }
