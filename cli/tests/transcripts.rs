@@ -37,6 +37,7 @@ transcripts! {
     range_options
     range_stream
     small_limits
+    snapshot
     txn
     watch
     watch_progress

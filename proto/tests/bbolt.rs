@@ -7,7 +7,7 @@ mod sample;
 
 use bytes::Bytes;
 use check::check;
-use keel_core::command::AlarmKind;
+use keel_core::command::{AlarmKind, Keys};
 use keel_core::members::Cluster;
 use keel_core::{Index, LeaseId, NodeId, Revision, Term};
 use keel_proto::bbolt::{
@@ -139,7 +139,7 @@ fn read_all(bytes: &[u8]) -> bool {
 /// by what lies behind it. Nothing panics, and nothing runs without end.
 #[test]
 fn a_flipped_bit_never_panics() {
-    let clean = file(export(sample::contents(300)), 32_768);
+    let clean = file(export(sample::contents(300, -1)), 32_768);
     assert!(read_all(&clean));
     let mut refused = 0;
     let mut flipped = 0;
@@ -171,7 +171,7 @@ fn reseal(file: &mut [u8]) {
 
 #[test]
 fn a_page_that_hangs_under_itself_ends_the_run() {
-    let mut file = file(export(sample::contents(700)), 32_768);
+    let mut file = file(export(sample::contents(700, -1)), 32_768);
     let db = Db::open(&file).unwrap();
     let branch = (2..db.high_water() as usize)
         .find(|id| file[id * 4096 + 8] == 1)
@@ -185,7 +185,7 @@ fn a_page_that_hangs_under_itself_ends_the_run() {
 
 #[test]
 fn a_file_cut_short_is_refused() {
-    let file = file(export(sample::contents(700)), 32_768);
+    let file = file(export(sample::contents(700, -1)), 32_768);
     for len in [0, 1, 15, 16, 79, 80, 4095, 4096, 8192, file.len() - 1] {
         assert!(Db::open(&file[..len]).is_err(), "{len} bytes are no database");
     }
@@ -193,7 +193,7 @@ fn a_file_cut_short_is_refused() {
 
 #[test]
 fn one_lost_meta_does_no_harm() {
-    let clean = file(export(sample::contents(3)), 32_768);
+    let clean = file(export(sample::contents(3, -1)), 32_768);
     for meta in [0, 4096] {
         let mut file = clean.clone();
         file[meta..meta + 4096].fill(0xff);
@@ -207,8 +207,8 @@ fn one_lost_meta_does_no_harm() {
 #[test]
 fn a_members_state_comes_back() {
     let keys = 2000;
-    let contents = sample::contents(keys);
-    let records: Vec<_> = (contents.history)().collect();
+    let contents = sample::contents(keys, -1);
+    let records: Vec<_> = sample::records(keys).collect();
     let (cluster, alarms) = (contents.cluster.clone(), contents.alarms.clone());
     let conf_state = contents.conf_state.clone();
     let file = file(export(contents), 1000);
@@ -287,24 +287,21 @@ fn a_real_snapshot_is_understood() {
     assert_eq!(auth.roles[0].1, b"\n\x06reader\x12\x0c\x12\x04key/\x1a\x04key0".as_slice());
 }
 
-/// Item for item, what etcd wrote is what we write of it.
+/// Item for item, what etcd wrote is what we write of it, when it went through the store.
 #[test]
 fn a_real_snapshot_is_written_as_it_was_read() {
     let db = strip(REAL).unwrap().unwrap();
     let backend = Backend::open(db).unwrap();
-    let mut records = Vec::new();
-    for record in backend.records().unwrap() {
-        let (revision, tombstone, bytes) = record.unwrap();
-        records.push((revision, tombstone, Bytes::copy_from_slice(bytes)));
-    }
+    let kv = backend.store().unwrap().view();
+    // What that member answered when it was asked for its hash.
+    assert_eq!(kv.hash(0).unwrap().hash, 3_112_568_490);
     let cluster = Cluster {
         id: 1,
         members: backend.members().unwrap(),
         version: backend.cluster_version().unwrap(),
     };
     let contents = Contents {
-        history: Box::new(move || Box::new(records.clone().into_iter())),
-        compacted: backend.finished_compaction().unwrap(),
+        kv,
         index: backend.index().unwrap(),
         term: backend.term().unwrap(),
         conf_state: backend.conf_state().unwrap().unwrap(),
@@ -320,12 +317,38 @@ fn a_real_snapshot_is_written_as_it_was_read() {
     assert!(read(&ours) == read(db), "the buckets hold other items");
 }
 
+/// A restore that raises the revision leaves a version without any bytes behind.
+#[test]
+fn a_revision_without_a_key_only_raises_the_revision() {
+    let key = |main: i64| [&main.to_be_bytes()[..], b"_", &0i64.to_be_bytes()].concat();
+    let put = sample::key_value(b"a", Some((2, b"1"))).to_vec();
+    let records = Map::from([(key(2), put), (key(1_000_002), Vec::new())]);
+    let meta = Map::from([(b"scheduledCompactRev".to_vec(), key(1_000_002))]);
+    let buckets = BTreeMap::from([(b"key".to_vec(), records), (b"meta".to_vec(), meta)]);
+    let file = written(&buckets, 1, 4096);
+    let kv = Backend::open(&file).unwrap().store().unwrap().view();
+    assert_eq!((kv.revision(), kv.compacted()), (1_000_002, 1_000_002));
+    assert_eq!(kv.count(&Keys::All, 0), Ok(1));
+}
+
+/// What the store cannot hold is damage, too.
+#[test]
+fn records_out_of_sense_make_no_store() {
+    let key = [&2i64.to_be_bytes()[..], b"_", &0i64.to_be_bytes()].concat();
+    for record in [vec![0xff], vec![0x0a, 0x05, b'a']] {
+        let records = Map::from([(key.clone(), record)]);
+        let buckets = BTreeMap::from([(b"key".to_vec(), records)]);
+        let file = written(&buckets, 1, 4096);
+        let damage = Backend::open(&file).unwrap().store().unwrap_err();
+        assert_eq!(damage.why, "a record is damaged");
+    }
+}
+
 /// Every byte of a small file is what it was when real etcd tools were last seen to accept it.
 #[test]
 fn the_bytes_of_a_small_file_stay() {
     let mut trailer = Trailer::new();
-    let contents = Contents { compacted: Some(2), ..sample::contents(100) };
-    let file = file(export(contents), 4096);
+    let file = file(export(sample::contents(100, 2)), 4096);
     trailer.update(&file);
     let sum: String = trailer.finish().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(sum, "0b571fbe6b63f0e667c8af417873a2f612c8c79ac81ff461d906b6893345fa29");
@@ -333,7 +356,7 @@ fn the_bytes_of_a_small_file_stay() {
 
 #[test]
 fn a_trailer_is_checked_and_taken_off() {
-    let mut file = file(export(sample::contents(3)), 4096);
+    let mut file = file(export(sample::contents(3, -1)), 4096);
     assert_eq!(strip(&file), Ok(None), "a plain copy has no trailer");
     let mut trailer = Trailer::new();
     trailer.update(&file);

@@ -17,6 +17,7 @@
 //! recv NAME [N]              one or N messages of it
 //! events NAME N              N watch events of it, however they are spread over messages
 //! end NAME                   say no more; how the stream ends
+//! snapshot                   take one, check its frame, and tell what is in it
 //! ```
 //!
 //! A comment `# flags: --name=value` starts the file's server with that flag.
@@ -32,3 +33,4 @@ pub(crate) mod play;
 pub(crate) mod render;
 pub(crate) mod schema;
 pub(crate) mod script;
+pub(crate) mod snapshot;

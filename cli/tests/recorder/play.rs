@@ -6,6 +6,7 @@ use super::masks::Masks;
 use super::render::render;
 use super::schema::Schema;
 use super::script::Script;
+use super::snapshot::describe;
 use crate::common::server::{Server, ours};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -111,6 +112,7 @@ impl Player {
             "recv" => self.recv(name, count(rest_of_name)?).await,
             "events" => self.events(name, count(rest_of_name)?).await,
             "end" => self.end(name).await,
+            "snapshot" => self.snapshot().await,
             method => self.call(method, rest).await,
         }
     }
@@ -200,6 +202,23 @@ impl Player {
         let lines = self.recv(name, usize::MAX).await?;
         self.streams.remove(name);
         Ok(lines)
+    }
+
+    async fn snapshot(&mut self) -> Result<Vec<String>, String> {
+        let mut stream = self.client.open("/etcdserverpb.Maintenance/Snapshot");
+        if let Some(up) = stream.up.take() {
+            // A request without fields. A stream that is already refused says why below.
+            let _ = up.send(Bytes::new());
+        }
+        let mut messages = Vec::new();
+        loop {
+            match timeout(PATIENCE, stream.down.recv()).await {
+                Ok(Some(Ok(message))) => messages.push(message),
+                Ok(Some(Err(status))) => return Ok(vec![error(&status)]),
+                Ok(None) => return describe(&self.schema, &mut self.masks, &messages),
+                Err(_) => return Ok(vec![String::from(NOTHING)]),
+            }
+        }
     }
 
     async fn message(&mut self, name: &str) -> Result<Said, String> {

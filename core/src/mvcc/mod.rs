@@ -33,4 +33,4 @@ pub use events::Events;
 pub use hash::{Hash, Hasher};
 pub use range::Page;
 pub use store::{Restored, Store, Usage};
-pub use view::{Stored, View};
+pub use view::{Records, Stored, View};

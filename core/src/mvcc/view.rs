@@ -123,13 +123,9 @@ impl View {
     }
 
     /// Everything that etcd's database would hold, in the order of its keys.
-    pub fn records(&self) -> impl Iterator<Item = Stored> {
-        let history = &self.0.history;
-        history.scan(0).map(|found| Stored {
-            revision: found.revision(),
-            tombstone: found.link.tombstone,
-            record: history.share(&found),
-        })
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records { view: self.clone(), at: 0 }
     }
 
     /// Keys that hang on a lease, with it.
@@ -151,5 +147,28 @@ impl View {
     #[must_use]
     pub fn tail(&self) -> Bytes {
         self.0.history.tail()
+    }
+}
+
+/// A walk through all versions of a view that lives on its own: it can stop anywhere and go on
+/// later, on another thread.
+#[derive(Clone, Debug)]
+pub struct Records {
+    view: View,
+    at: u64,
+}
+
+impl Iterator for Records {
+    type Item = Stored;
+
+    fn next(&mut self) -> Option<Stored> {
+        let history = &self.view.0.history;
+        let found = history.scan(self.at).next();
+        self.at = found.as_ref().map_or(history.end(), |found| found.at + 1);
+        found.map(|found| Stored {
+            revision: found.revision(),
+            tombstone: found.link.tombstone,
+            record: history.share(&found),
+        })
     }
 }

@@ -8,6 +8,7 @@ use super::{Damage, Db, Item, ItemIter, Tree};
 use bytes::Bytes;
 use keel_core::command::AlarmKind;
 use keel_core::members::Member;
+use keel_core::mvcc::Store;
 use keel_core::state::LeaseRecord;
 use keel_core::{Index, NodeId, Revision, Term};
 use std::collections::BTreeMap;
@@ -59,6 +60,26 @@ impl<'a> Backend<'a> {
     /// Where the root is damaged; the bucket's own damage comes out of the iterator.
     pub fn records(&self) -> Result<Records<'a>, Damage> {
         Ok(Records { items: self.db.bucket(b"key")?.map(|bucket| bucket.items()) })
+    }
+
+    /// The key space. A compaction that etcd had promised and not finished is finished in it.
+    ///
+    /// # Errors
+    /// Where a bucket is damaged, or holds what no store can.
+    pub fn store(&self) -> Result<Store, Damage> {
+        let promised = self.scheduled_compaction()?.max(self.finished_compaction()?).unwrap_or(-1);
+        let mut fault = None;
+        let sound =
+            self.records()?.map_while(|record| record.map_err(|why| fault = Some(why)).ok());
+        // The version without bytes that a restore leaves behind stands where it compacts to, so
+        // the store gets that far without it.
+        let sound = sound.filter(|(_, _, bytes)| !bytes.is_empty());
+        let sound = sound.map(|(at, gone, bytes)| (at, gone, Bytes::copy_from_slice(bytes)));
+        let store = Store::from_records(sound, 1, promised);
+        match fault {
+            Some(damage) => Err(damage),
+            None => store.map_err(|why| Damage { at: 0, why }),
+        }
     }
 
     /// The leases, by the bytes of their ids.

@@ -6,10 +6,10 @@ use super::values::{
     ConfState, Downgrade, alarm_key, json, lease_item, member_key, member_value, revision_key,
 };
 use bytes::Bytes;
-use keel_core::command::{AlarmKind, Record};
+use keel_core::command::AlarmKind;
 use keel_core::members::Cluster;
-use keel_core::state::LeaseRecord;
-use keel_core::{Index, NodeId, Revision, Term};
+use keel_core::state::{Checkpoint, LeaseRecord};
+use keel_core::{Index, NodeId, Revision, Term, mvcc};
 use std::sync::Arc;
 
 /// The schema that these buckets have.
@@ -18,17 +18,11 @@ pub(super) const STORAGE_VERSION: &str = "3.7.0";
 /// Items of a bucket, keys strictly rising.
 pub type Items = Box<dyn Iterator<Item = (Bytes, Bytes)> + Send>;
 
-/// Begins a run through the history in the order of revisions: each with whether it is a
-/// tombstone, and its record. Every run gives the same.
-pub type History =
-    Box<dyn Fn() -> Box<dyn Iterator<Item = (Revision, bool, Record)> + Send> + Send>;
-
 /// A member's whole state, at one entry of the log.
+#[derive(Clone, Debug)]
 pub struct Contents {
-    /// Every version that is still there.
-    pub history: History,
-    /// The revision up to which versions were forgotten, if ever.
-    pub compacted: Option<i64>,
+    /// The key space.
+    pub kv: mvcc::View,
     /// The last entry that is in it.
     pub index: Index,
     /// Its term.
@@ -49,16 +43,24 @@ pub struct Contents {
     pub auth: Auth,
 }
 
-impl std::fmt::Debug for Contents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Contents")
-            .field("index", &self.index)
-            .field("term", &self.term)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Contents {
+    /// What a checkpoint holds. It knows of no removed member, no downgrade and no user.
+    #[must_use]
+    pub fn of(checkpoint: &Checkpoint) -> Contents {
+        Contents {
+            kv: checkpoint.kv.clone(),
+            index: checkpoint.index,
+            term: checkpoint.term,
+            conf_state: ConfState::of(&checkpoint.config),
+            leases: checkpoint.leases.clone(),
+            alarms: checkpoint.alarms.clone(),
+            cluster: checkpoint.cluster.clone(),
+            removed: Vec::new(),
+            downgrade: None,
+            auth: Auth::default(),
+        }
+    }
+
     /// All of etcd's buckets, by name. Each is there even where it is empty.
     pub(super) fn into_buckets(self) -> Vec<Bucket> {
         let meta = self.meta();
@@ -72,7 +74,7 @@ impl Contents {
             listed("authRoles", self.auth.roles.clone()),
             listed("authUsers", self.auth.users.clone()),
             listed("cluster", cluster(&self.cluster.version, self.downgrade.as_ref())),
-            history(self.history),
+            history(self.kv),
             leases(self.leases),
             listed("members", members.collect()),
             listed("members_removed", removed.collect()),
@@ -87,8 +89,9 @@ impl Contents {
             ("storageVersion", Bytes::from_static(STORAGE_VERSION.as_bytes())),
             ("term", big_endian(self.term.0)),
         ];
-        if let Some(main) = self.compacted {
-            let at = revision_key(Revision { main, sub: 0 }, false);
+        if self.kv.compacted() >= 0 {
+            let at = Revision { main: self.kv.compacted(), sub: 0 };
+            let at = revision_key(at, false);
             meta.push(("finishedCompactRev", at.clone()));
             meta.push(("scheduledCompactRev", at));
         }
@@ -133,10 +136,10 @@ fn listed(name: &'static str, mut items: Vec<(Bytes, Bytes)>) -> Bucket {
     Bucket { name: Bytes::from_static(name.as_bytes()), items: Box::new(run) }
 }
 
-fn history(history: History) -> Bucket {
+fn history(kv: mvcc::View) -> Bucket {
     let run = move || -> Items {
-        let record = |(revision, tombstone, record)| (revision_key(revision, tombstone), record);
-        Box::new(history().map(record))
+        let records = kv.records();
+        Box::new(records.map(|one| (revision_key(one.revision, one.tombstone), one.record)))
     };
     Bucket { name: Bytes::from_static(b"key"), items: Box::new(run) }
 }

@@ -6,10 +6,12 @@ use crate::pb::leasepb::Lease;
 use bytes::{BufMut, Bytes, BytesMut};
 use keel_core::command::AlarmKind;
 use keel_core::members::Member;
+use keel_core::raft::Config;
 use keel_core::state::LeaseRecord;
 use keel_core::{LeaseId, NodeId, Revision};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A revision's key without and with the mark of a tombstone.
 const REVISION_LEN: usize = 17;
@@ -94,6 +96,20 @@ pub struct ConfState {
     /// Whether the leader ends the change by itself.
     #[serde(default)]
     pub auto_leave: bool,
+}
+
+impl ConfState {
+    /// A configuration as etcd writes it.
+    pub(super) fn of(config: &Config) -> ConfState {
+        let ids = |ids: &BTreeSet<NodeId>| ids.iter().map(|id| id.0).collect();
+        ConfState {
+            voters: ids(&config.voters),
+            learners: ids(&config.learners),
+            voters_outgoing: ids(&config.outgoing),
+            learners_next: ids(&config.learners_next),
+            auto_leave: config.auto_leave,
+        }
+    }
 }
 
 /// A downgrade that is under way.

@@ -3,13 +3,15 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use keel_core::command::AlarmKind;
 use keel_core::members::{Cluster, Member};
+use keel_core::mvcc::Store;
 use keel_core::state::LeaseRecord;
 use keel_core::{Index, LeaseId, NodeId, Revision, Term};
 use keel_proto::bbolt::{Auth, ConfState, Contents};
 use std::sync::Arc;
 
-/// A state with `keys` keys, each put once, and one of them deleted at the end.
-pub(crate) fn contents(keys: u32) -> Contents {
+/// A state with `keys` keys, each put once, and the first of them deleted at the end.
+pub(crate) fn contents(keys: u32, compacted: i64) -> Contents {
+    let store = Store::from_records(records(keys), 1, compacted);
     let id = NodeId(0xbe2d_219f_31d8_3897);
     let member = Member {
         name: String::from("default"),
@@ -24,8 +26,7 @@ pub(crate) fn contents(keys: u32) -> Contents {
     };
     let lease = |lease, ttl, remaining| LeaseRecord { lease: LeaseId(lease), ttl, remaining };
     Contents {
-        history: Box::new(move || Box::new((0..=keys).map(move |i| record(i, keys)))),
-        compacted: None,
+        kv: store.expect("the records are sound").view(),
         index: Index(10),
         term: Term(2),
         conf_state: ConfState { voters: vec![id.0], ..ConfState::default() },
@@ -36,6 +37,11 @@ pub(crate) fn contents(keys: u32) -> Contents {
         downgrade: None,
         auth: Auth::default(),
     }
+}
+
+/// Its versions.
+pub(crate) fn records(keys: u32) -> impl Iterator<Item = (Revision, bool, Bytes)> {
+    (0..=keys).map(move |i| record(i, keys))
 }
 
 fn record(i: u32, keys: u32) -> (Revision, bool, Bytes) {
