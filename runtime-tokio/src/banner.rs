@@ -28,7 +28,7 @@ pub(crate) fn beginning(journal: &Journal, config: &Config) {
         ("etcd-version", ETCD_VERSION.into()),
         ("keel-version", env!("CARGO_PKG_VERSION").into()),
         ("member-initialized", initialized.into()),
-        ("name", config.name.as_str().into()),
+        ("name", config.node.name.as_str().into()),
         ("data-dir", data_dir),
         ("member-dir", config.data_dir.join("member").display().to_string().into()),
         ("heartbeat-interval", go_duration(node.heartbeat).into()),
@@ -36,7 +36,7 @@ pub(crate) fn beginning(journal: &Journal, config: &Config) {
         ("snapshot-count", node.snapshot_count.into()),
         ("snapshot-catchup-entries", node.catch_up_entries.into()),
         ("initial-advertise-peer-urls", config.advertise_peer_urls.clone().into()),
-        ("advertise-client-urls", config.advertise_client_urls.clone().into()),
+        ("advertise-client-urls", config.node.client_urls.clone().into()),
         ("listen-client-urls", urls(&config.listen_client)),
         ("listen-metrics-urls", urls(&config.listen_metrics)),
         ("initial-cluster", initial.join(",").into()),
@@ -88,10 +88,10 @@ pub(crate) fn closed(journal: &Journal, config: &Config) {
 
 fn whose(config: &Config) -> [(&'static str, Value); 4] {
     [
-        ("name", config.name.as_str().into()),
+        ("name", config.node.name.as_str().into()),
         ("data-dir", config.data_dir.display().to_string().into()),
         ("advertise-peer-urls", config.advertise_peer_urls.clone().into()),
-        ("advertise-client-urls", config.advertise_client_urls.clone().into()),
+        ("advertise-client-urls", config.node.client_urls.clone().into()),
     ]
 }
 

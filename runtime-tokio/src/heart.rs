@@ -8,8 +8,7 @@ use crate::failure::Failure;
 use crate::front::Front;
 use crate::journal::Journal;
 use crate::notes::Notes;
-use crate::pending::boot;
-use crate::recover::recover;
+use crate::recover::{boot, recover};
 use crate::stop::Stop;
 use keel_core::output::Batch;
 use keel_core::planner::Options;
@@ -40,13 +39,12 @@ impl Heart {
         hubs: Vec<mpsc::UnboundedSender<Arc<Batch>>>,
     ) -> Result<Heart, Failure> {
         let mut mine = config.node.clone();
-        mine.cluster = config.cluster.clone();
-        let options = Options { cluster: mine.cluster.id, node: mine.id, ..Options::default() };
+        let options = Options { cluster: config.cluster.id, node: mine.id, ..Options::default() };
         let (planner, recovered) = recover(&mut disk, options, &config.data_dir).await?;
         if let Some((cluster, node)) = recovered.owner {
-            (mine.cluster.id, mine.id) = (cluster, node);
+            (mine.cluster_id, mine.id) = (cluster, node);
         }
-        let boot = boot(recovered)?;
+        let boot = boot(recovered, &config.cluster, &config.data_dir)?;
         let node = Node::new(mine, boot, seed, clock.now());
         let id = node.status().id;
         let shared = Shared::new(node.view(), node.status(), clock.first_id(id));
