@@ -1,13 +1,15 @@
 //! A whole server on a real disk and real sockets, past the wire: it starts, stops, comes back,
 //! and dies rather than lie.
 
+use keel_core::command::Range;
 use keel_core::disk::{File, Lane};
 use keel_core::members::{Cluster, Member};
 use keel_core::node::AutoCompaction;
-use keel_core::{NodeId, Plan, Refusal, Reply};
+use keel_core::{Keys, NodeId, Plan, Refusal, Reply};
 use keel_proto::Handle;
 use keel_proto::convert::decode_command;
 use keel_proto::pb::etcdserverpb as pb;
+use keel_proto::pb::mvccpb::KeyValue;
 use keel_runtime_tokio::clock::Clock;
 use keel_runtime_tokio::data_dir::DataDir;
 use keel_runtime_tokio::disk::{Completion, Disk, DiskFailure, MapDisk};
@@ -42,7 +44,7 @@ fn config(dir: &Path) -> Config {
             heartbeat: Duration::from_millis(10),
             election: Duration::from_millis(100),
             pre_vote: true,
-            snapshot_count: 100_000,
+            snapshot_count: 200,
             catch_up_entries: 50,
             lease_checkpoint: false,
             quota_bytes: 0,
@@ -83,11 +85,15 @@ fn life<D: Disk, T>(
     })
 }
 
-async fn put(handle: &Handle, key: &'static str) -> Result<Reply, Refusal> {
+async fn put(handle: &Handle, key: &str) -> Result<Reply, Refusal> {
     let ticket = handle.next_id();
     let request = pb::InternalRaftRequest {
         header: Some(pb::RequestHeader { id: ticket, ..pb::RequestHeader::default() }),
-        put: Some(pb::PutRequest { key: key.into(), value: "value".into(), ..Default::default() }),
+        put: Some(pb::PutRequest {
+            key: key.to_owned().into(),
+            value: "value".into(),
+            ..Default::default()
+        }),
         ..pb::InternalRaftRequest::default()
     };
     let bytes = request.encode_to_vec().into();
@@ -121,6 +127,38 @@ fn a_server_goes_on_where_it_stopped() {
     let (end, next) =
         life(home.path(), |disk| disk, async |handle| revision(put(&handle, "key").await));
     assert_eq!((end, next), (Ok(()), last + 1));
+}
+
+#[test]
+fn a_state_on_disk_is_read_back_with_the_log_behind_it() {
+    let home = tempfile::tempdir().expect("there is room");
+    let keys = |round: u64| (0..300).map(move |key| format!("key-{:03}-{key:03}", round % 3));
+    for round in 0..6 {
+        let (end, ()) = life(
+            home.path(),
+            |disk| disk,
+            async |handle| {
+                let before = handle.latest().kv;
+                assert_eq!(before.revision(), 1 + i64::try_from(round).expect("it is small") * 300);
+                let mut puts = tokio::task::JoinSet::new();
+                for key in keys(round) {
+                    let handle = handle.clone();
+                    puts.spawn_local(async move { revision(put(&handle, &key).await) });
+                }
+                puts.join_all().await;
+                let range = handle.latest().kv.range(&Range::of(Keys::All)).expect("it is now");
+                assert_eq!(
+                    range.count,
+                    300 * i64::try_from(round + 1).expect("it is small").min(3)
+                );
+                for record in &range.records {
+                    let kv = KeyValue::decode(record.clone()).expect("a record is a KeyValue");
+                    assert_eq!(kv.value, "value");
+                }
+            },
+        );
+        assert_eq!(end, Ok(()));
+    }
 }
 
 #[test]
