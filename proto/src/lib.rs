@@ -8,14 +8,10 @@
 //!
 //! No socket, no clock, no spawn: any runtime serves exactly the values made here.
 
-pub mod bootstrap;
-pub mod convert;
+pub mod bbolt;
 pub mod desk;
 pub mod handle;
-pub mod member;
 pub mod pb;
-pub mod refusal;
 
-pub use bootstrap::bootstrap;
 pub use desk::Desk;
 pub use handle::{Call, Handle, Shared};

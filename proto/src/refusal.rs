@@ -84,7 +84,9 @@ pub fn status(refusal: Refusal) -> Status {
         Refusal::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
         Refusal::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
         Refusal::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
-        Refusal::NoSpace => (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+        Refusal::NoSpace => {
+            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded")
+        }
         Refusal::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
         // etcd sends its client-side error here, which carries no code.
         Refusal::TooManyRequests => (Code::Unknown, "etcdserver: too many requests"),
@@ -107,7 +109,7 @@ pub fn status(refusal: Refusal) -> Status {
         ),
         Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "context deadline exceeded"),
         Refusal::ProposalDropped => (Code::Unknown, "raft proposal dropped"),
-        Refusal::Canceled => (Code::Cancelled, "etcdserver: request canceled"),
+        Refusal::Canceled => (Code::Canceled, "etcdserver: request canceled"),
         Refusal::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
         Refusal::Unsupported(what) => (Code::Unimplemented, what),
     };

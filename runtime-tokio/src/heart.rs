@@ -1,5 +1,6 @@
 //! What a server has once: recovery, the node in its driver, and the way in to them.
 
+use crate::banner;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
@@ -45,8 +46,9 @@ impl Heart {
             (mine.cluster_id, mine.id) = (cluster, node);
         }
         let boot = boot(recovered, &config.cluster, &config.data_dir)?;
-        let node = Node::new(mine, boot, seed, clock.now());
-        let id = node.status().id;
+        let id = mine.id;
+        let node = Node::new(mine.clone(), boot, seed, clock.now());
+        banner::recovered(journal, &mine, &node.view());
         let shared = Shared::new(node.view(), node.status(), clock.first_id(id));
         let (sender, inbox) = mpsc::channel(config.limits.inbox);
         let handle = Handle::new(sender, Arc::clone(&shared));

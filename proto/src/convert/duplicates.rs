@@ -31,11 +31,7 @@ impl Deleted {
     }
 
     fn hits(&self, key: &[u8]) -> bool {
-        if self.to.is_empty() {
-            self.from == key
-        } else {
-            self.from <= key && key < self.to.as_ref()
-        }
+        if self.to.is_empty() { self.from == key } else { self.from <= key && key < self.to.as_ref() }
     }
 }
 

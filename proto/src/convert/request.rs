@@ -80,8 +80,9 @@ pub fn txn(request: pb::TxnRequest, ops_max: usize) -> Result<Txn, Bad> {
 /// Whether every operation of a transaction's own two lists is a read: then it needs no log.
 #[must_use]
 pub fn is_read_only(request: &pb::TxnRequest) -> bool {
-    let reads =
-        |op: &pb::RequestOp| matches!(op.request, Some(pb::request_op::Request::RequestRange(_)));
+    let reads = |op: &pb::RequestOp| {
+        matches!(op.request, Some(pb::request_op::Request::RequestRange(_)))
+    };
     request.success.iter().all(reads) && request.failure.iter().all(reads)
 }
 
