@@ -48,7 +48,10 @@ pub(crate) fn boot(recovered: Recovered, new: &Cluster, dir: &Path) -> Result<Bo
     let entries = recovered.entries.iter().cloned().map(|raw| {
         let index = raw.index.0;
         decode_entry(raw).map_err(|why| {
-            Failure::new(format!("{at}: entry {index} of the log is not etcd's: {why}; {WAY_OUT}"))
+            Failure::new(format!(
+                "{at}: entry {index} of the log is not etcd's: {}; {WAY_OUT}",
+                why.0
+            ))
         })
     });
     let entries = entries.collect::<Result<_, _>>()?;

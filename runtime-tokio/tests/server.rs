@@ -3,11 +3,12 @@
 
 use keel_core::command::Range;
 use keel_core::disk::{File, Lane};
+use keel_core::entry::EntryKind;
 use keel_core::members::{Cluster, Member};
 use keel_core::node::AutoCompaction;
-use keel_core::{Keys, NodeId, Plan, Refusal, Reply};
+use keel_core::{Index, Keys, NodeId, Payload, Plan, RawEntry, Refusal, Reply, Term};
 use keel_proto::Handle;
-use keel_proto::convert::decode_command;
+use keel_proto::convert::decode_entry;
 use keel_proto::pb::etcdserverpb as pb;
 use keel_proto::pb::mvccpb::KeyValue;
 use keel_runtime_tokio::clock::Clock;
@@ -97,7 +98,10 @@ async fn put(handle: &Handle, key: &str) -> Result<Reply, Refusal> {
         ..pb::InternalRaftRequest::default()
     };
     let bytes = request.encode_to_vec().into();
-    handle.propose(decode_command(bytes).expect("it was just encoded")).await
+    let raw = RawEntry { term: Term(0), index: Index(0), kind: EntryKind::Normal, bytes };
+    let entry = decode_entry(raw).expect("it was just encoded");
+    let Payload::Command(proposal) = entry.payload else { panic!("it is a command") };
+    handle.propose(proposal).await
 }
 
 fn revision(reply: Result<Reply, Refusal>) -> i64 {
