@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Listen, Traffic};
 use crate::journal::{Journal, go_duration};
+use keel_core::View;
 use serde_json::Value;
 
 /// The release of etcd that this server behaves as.
@@ -28,7 +29,7 @@ pub(crate) fn beginning(journal: &Journal, config: &Config) {
         ("etcd-version", ETCD_VERSION.into()),
         ("keel-version", env!("CARGO_PKG_VERSION").into()),
         ("member-initialized", initialized.into()),
-        ("name", config.name.as_str().into()),
+        ("name", config.node.name.as_str().into()),
         ("data-dir", data_dir),
         ("member-dir", config.data_dir.join("member").display().to_string().into()),
         ("heartbeat-interval", go_duration(node.heartbeat).into()),
@@ -36,7 +37,7 @@ pub(crate) fn beginning(journal: &Journal, config: &Config) {
         ("snapshot-count", node.snapshot_count.into()),
         ("snapshot-catchup-entries", node.catch_up_entries.into()),
         ("initial-advertise-peer-urls", config.advertise_peer_urls.clone().into()),
-        ("advertise-client-urls", config.advertise_client_urls.clone().into()),
+        ("advertise-client-urls", config.node.client_urls.clone().into()),
         ("listen-client-urls", urls(&config.listen_client)),
         ("listen-metrics-urls", urls(&config.listen_metrics)),
         ("initial-cluster", initial.join(",").into()),
@@ -49,17 +50,17 @@ pub(crate) fn beginning(journal: &Journal, config: &Config) {
     journal.info("starting an etcd server", &fields);
 }
 
-/// Once the state is recovered.
-pub(crate) fn recovered(journal: &Journal, config: &Config, revision: Option<i64>, version: &str) {
-    let version = if version.is_empty() { "to_be_decided" } else { version };
-    let id = Value::from(config.node.id.to_string());
-    if let Some(revision) = revision {
-        journal.info("kvstore restored", &[("current-rev", revision.into())]);
-    }
+/// Once the state is recovered: whose it is, and where it stands.
+pub(crate) fn recovered(journal: &Journal, node: &keel_core::Config, view: &View) {
+    journal.info("kvstore restored", &[("current-rev", view.kv.revision().into())]);
+    let version = match view.cluster.version.as_str() {
+        "" => "to_be_decided",
+        decided => decided,
+    };
     let fields = [
-        ("local-member-id", id),
+        ("local-member-id", node.id.to_string().into()),
         ("local-server-version", ETCD_VERSION.into()),
-        ("cluster-id", format!("{:x}", config.cluster.id).into()),
+        ("cluster-id", format!("{:x}", node.cluster_id).into()),
         ("cluster-version", version.into()),
     ];
     journal.info("starting etcd server", &fields);
@@ -88,10 +89,10 @@ pub(crate) fn closed(journal: &Journal, config: &Config) {
 
 fn whose(config: &Config) -> [(&'static str, Value); 4] {
     [
-        ("name", config.name.as_str().into()),
+        ("name", config.node.name.as_str().into()),
         ("data-dir", config.data_dir.display().to_string().into()),
         ("advertise-peer-urls", config.advertise_peer_urls.clone().into()),
-        ("advertise-client-urls", config.advertise_client_urls.clone().into()),
+        ("advertise-client-urls", config.node.client_urls.clone().into()),
     ]
 }
 

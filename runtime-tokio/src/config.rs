@@ -7,8 +7,6 @@ use std::time::Duration;
 /// Everything that a server needs to know before it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// etcd's `--name`.
-    pub name: String,
     /// etcd's `--data-dir`.
     pub data_dir: PathBuf,
     /// Where clients connect; at least one.
@@ -17,11 +15,9 @@ pub struct Config {
     pub listen_client_http: Vec<Listen>,
     /// Where only `/metrics` and the health pages are served (`--listen-metrics-urls`).
     pub listen_metrics: Vec<Listen>,
-    /// What this member tells others of itself (`--advertise-client-urls`).
-    pub advertise_client_urls: Vec<String>,
     /// What it tells peers of itself (`--initial-advertise-peer-urls`).
     pub advertise_peer_urls: Vec<String>,
-    /// Who the node is, and its timing.
+    /// Who the node is, what it publishes of itself, and its timing.
     pub node: keel_core::Config,
     /// The cluster that an empty disk boots into (`--initial-cluster`). A disk that has an owner
     /// keeps its own.

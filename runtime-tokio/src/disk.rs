@@ -119,6 +119,8 @@ pub struct MapDisk {
     ends: mpsc::UnboundedReceiver<Completion>,
     /// Plans of the log lane that have not ended.
     commits: usize,
+    /// The one among them that ended where it was submitted.
+    copied: Option<Completion>,
 }
 
 impl MapDisk {
@@ -133,7 +135,17 @@ impl MapDisk {
         let log = Worker::start("keel-log", Lane::Log, Arc::clone(&files), report.clone())?;
         let bulk = Worker::start("keel-bulk", Lane::Bulk, Arc::clone(&files), report)?;
         let mapped = BTreeMap::new();
-        Ok(MapDisk { files, backend, tail: None, mapped, log, bulk, ends, commits: 0 })
+        Ok(MapDisk {
+            files,
+            backend,
+            tail: None,
+            mapped,
+            log,
+            bulk,
+            ends,
+            commits: 0,
+            copied: None,
+        })
     }
 
     /// Copies the writes at the head of a log plan, here and now. Gives back how many operations
@@ -193,15 +205,26 @@ impl Disk for MapDisk {
             return self.bulk.submit(plan.id, Ok(plan.ops));
         }
         // Behind another plan nothing may be copied yet: it may have files to publish first.
-        let copied = if self.commits == 0 { self.copy(&plan.ops) } else { Ok(0) };
+        let first = self.commits == 0;
         self.commits += 1;
-        let rest = copied.map(|copied| plan.ops.split_off(copied));
-        self.log.submit(plan.id, rest);
+        let copied = if first { self.copy(&plan.ops) } else { Ok(0) };
+        match copied.map(|copied| plan.ops.split_off(copied)) {
+            // What needs no sync needs no other thread.
+            Ok(rest) if first && rest.is_empty() => {
+                self.copied = Some(Completion { plan: plan.id, lane: Lane::Log, result: Ok(()) });
+            }
+            rest => self.log.submit(plan.id, rest),
+        }
     }
 
     async fn done(&mut self) -> Completion {
-        let end = self.ends.recv().await.expect("a disk's threads live as long as it");
-        if end.lane == Lane::Log {
+        let end = match self.copied.take() {
+            Some(end) => end,
+            None => self.ends.recv().await.expect("a disk's threads live as long as it"),
+        };
+        // A failed plan stays counted: then nothing is first any more, and the helper thread
+        // refuses whatever comes.
+        if end.lane == Lane::Log && end.result.is_ok() {
             self.commits -= 1;
         }
         end

@@ -189,7 +189,8 @@ impl<D: Disk> Driver<D> {
         let end = placed.at + placed.len;
         let file = self.disk.read(placed.file, end)?;
         let from = usize::try_from(placed.at).expect("it lies in a mapped file");
-        Ok(Chunk { number: placed.number, bytes: file.slice(from..) })
+        let Placed { number, version, .. } = placed;
+        Ok(Chunk { number, version, bytes: file.slice(from..) })
     }
 }
 

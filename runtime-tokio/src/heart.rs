@@ -1,5 +1,6 @@
 //! What a server has once: recovery, the node in its driver, and the way in to them.
 
+use crate::banner;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
@@ -8,8 +9,7 @@ use crate::failure::Failure;
 use crate::front::Front;
 use crate::journal::Journal;
 use crate::notes::Notes;
-use crate::pending::boot;
-use crate::recover::recover;
+use crate::recover::{boot, recover};
 use crate::stop::Stop;
 use keel_core::output::Batch;
 use keel_core::planner::Options;
@@ -40,15 +40,15 @@ impl Heart {
         hubs: Vec<mpsc::UnboundedSender<Arc<Batch>>>,
     ) -> Result<Heart, Failure> {
         let mut mine = config.node.clone();
-        mine.cluster = config.cluster.clone();
-        let options = Options { cluster: mine.cluster.id, node: mine.id, ..Options::default() };
+        let options = Options { cluster: config.cluster.id, node: mine.id, ..Options::default() };
         let (planner, recovered) = recover(&mut disk, options, &config.data_dir).await?;
         if let Some((cluster, node)) = recovered.owner {
-            (mine.cluster.id, mine.id) = (cluster, node);
+            (mine.cluster_id, mine.id) = (cluster, node);
         }
-        let boot = boot(recovered)?;
-        let node = Node::new(mine, boot, seed, clock.now());
-        let id = node.status().id;
+        let boot = boot(recovered, &config.cluster, &config.data_dir)?;
+        let id = mine.id;
+        let node = Node::new(mine.clone(), boot, seed, clock.now());
+        banner::recovered(journal, &mine, &node.view());
         let shared = Shared::new(node.view(), node.status(), clock.first_id(id));
         let (sender, inbox) = mpsc::channel(config.limits.inbox);
         let handle = Handle::new(sender, Arc::clone(&shared));

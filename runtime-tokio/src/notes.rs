@@ -115,6 +115,14 @@ impl Notes {
             Note::CheckpointFinished { index } => {
                 self.journal.info("saved snapshot to disk", &[("snapshot-index", index.0.into())]);
             }
+            Note::Published => {
+                let fields = [("local-member-id", self.id())];
+                self.journal.info("published local member to cluster through raft", &fields);
+            }
+            Note::ClusterVersion { ref version } => {
+                let version = ("cluster-version", version.as_str().into());
+                self.journal.info("cluster version is updated", &[version]);
+            }
             // Too frequent for lines: they are read off the status.
             Note::Committed { .. } | Note::Applied { .. } => {}
         }

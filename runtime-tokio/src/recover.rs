@@ -3,8 +3,11 @@
 use crate::disk::Disk;
 use crate::failure::Failure;
 use keel_core::disk::{Damage, File, Lane};
+use keel_core::members::Cluster;
 use keel_core::planner::{Options, Recovered, Recovery};
-use keel_core::{NodeId, Planner};
+use keel_core::{Boot, NodeId, Planner};
+use keel_proto::bootstrap;
+use keel_proto::convert::decode_entry;
 use std::path::Path;
 
 /// Reads everything that the planner wants to see, and carries out what it wants done before
@@ -34,6 +37,26 @@ pub(crate) async fn recover<D: Disk>(
         planner.done(end.plan);
     }
     Ok((planner, recovered))
+}
+
+/// What a node begins with: what it remembers, or the first entries of a new cluster.
+pub(crate) fn boot(recovered: Recovered, new: &Cluster, dir: &Path) -> Result<Boot, Failure> {
+    if recovered.owner.is_none() {
+        return Ok(bootstrap(new));
+    }
+    let at = dir.display();
+    let entries = recovered.entries.iter().cloned().map(|raw| {
+        let index = raw.index.0;
+        decode_entry(raw).map_err(|why| {
+            Failure::new(format!(
+                "{at}: entry {index} of the log is not etcd's: {}; {WAY_OUT}",
+                why.0
+            ))
+        })
+    });
+    let entries = entries.collect::<Result<_, _>>()?;
+    Boot::recovered(recovered, entries)
+        .map_err(|why| Failure::new(format!("{at}: the state is damaged: {why}; {WAY_OUT}")))
 }
 
 /// What an operator does about a member whose disk lies.

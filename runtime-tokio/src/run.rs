@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::heart::Heart;
 use crate::journal::Journal;
 use crate::net::{Net, TcpNet};
-use crate::shard::Shard;
+use crate::shard::{Batches, Shard};
 use crate::stop::Stop;
 use keel_proto::Handle;
 use serde_json::Value;
@@ -77,7 +77,7 @@ pub async fn start<N: Net, D: Disk>(
     config: Config,
     world: World<N, D>,
 ) -> Result<Running, Failure> {
-    launch(Arc::new(config), world, 1, |_| unreachable!("there is one shard")).await
+    launch(Arc::new(config), world, 1, |_, _| unreachable!("there is one shard")).await
 }
 
 /// Serves until SIGTERM or SIGINT, then stops gracefully. Blocks the thread that calls it.
@@ -118,7 +118,7 @@ async fn launch<N: Net, D: Disk>(
     config: Arc<Config>,
     world: World<N, D>,
     shards: usize,
-    place: impl Fn(Shard<N>) -> Result<(), Failure>,
+    place: impl Fn(Shard<N>, Batches) -> Result<(), Failure>,
 ) -> Result<Running, Failure> {
     let World { net, disk, clock, seed, journal, mut init_socket } = world;
     let (hubs, batches): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
@@ -132,7 +132,6 @@ async fn launch<N: Net, D: Disk>(
             net: net.clone(),
             config: Arc::clone(&config),
             handle: handle.clone(),
-            batches,
             clock,
             journal: journal.clone(),
             init_socket: init_socket.take(),
@@ -140,9 +139,9 @@ async fn launch<N: Net, D: Disk>(
             end: end.clone(),
         };
         if number == 0 {
-            tokio::task::spawn_local(shard.run());
+            tokio::task::spawn_local(shard.run(batches));
         } else {
-            place(shard)?;
+            place(shard, batches)?;
         }
     }
     let end = tokio::task::spawn_local(supervise(heart, ends, stop.clone()));
@@ -150,10 +149,10 @@ async fn launch<N: Net, D: Disk>(
 }
 
 /// Puts a shard on a thread of its own.
-fn spawn(shard: Shard<TcpNet>) -> Result<(), Failure> {
+fn spawn(shard: Shard<TcpNet>, batches: Batches) -> Result<(), Failure> {
     let runtime = executor()?;
     let name = format!("keel-shard-{}", shard.number);
-    let body = move || LocalSet::new().block_on(&runtime, shard.run());
+    let body = move || LocalSet::new().block_on(&runtime, shard.run(batches));
     let thread = thread::Builder::new().name(name).spawn(body);
     thread.map(drop).map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
 }

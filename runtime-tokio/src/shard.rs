@@ -4,6 +4,7 @@ use crate::banner;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::hub;
 use crate::init_daemon;
 use crate::journal::Journal;
 use crate::net::Net;
@@ -25,6 +26,9 @@ const READY_PAUSE: Duration = Duration::from_millis(10);
 /// Descriptors that are not for clients, as in etcd.
 const RESERVED_DESCRIPTORS: u64 = 150;
 
+/// Where batches for a shard's watchers come from.
+pub(crate) type Batches = mpsc::UnboundedReceiver<Arc<Batch>>;
+
 /// What a shard is made of.
 pub(crate) struct Shard<N> {
     /// Its number; the first one speaks for all.
@@ -37,8 +41,6 @@ pub(crate) struct Shard<N> {
     pub(crate) config: Arc<Config>,
     /// The way to the driver.
     pub(crate) handle: Handle,
-    /// Where batches for its watchers come from.
-    pub(crate) batches: mpsc::UnboundedReceiver<Arc<Batch>>,
     /// What time it is.
     pub(crate) clock: Clock,
     /// Where its lines go.
@@ -53,32 +55,35 @@ pub(crate) struct Shard<N> {
 
 impl<N: Net> Shard<N> {
     /// Runs to its end and tells it.
-    pub(crate) async fn run(mut self) {
-        let result = self.live().await;
+    pub(crate) async fn run(self, batches: Batches) {
+        let result = self.live(batches).await;
         // After another shard's failure nobody listens any more.
         let _ = self.end.send(result);
     }
 
     /// Listens, waits until the member can serve, serves until asked to stop, and lets clients
     /// finish for as long as the configuration grants.
-    async fn live(&mut self) -> Result<(), Failure> {
+    async fn live(&self, batches: Batches) -> Result<(), Failure> {
         let mut listeners = Vec::new();
         for (traffic, listen) in self.config.listeners() {
             let listener = self.net.listen(listen.addr).await;
             let listener = listener.map_err(|error| cannot_listen(traffic, listen, &error))?;
             listeners.push((traffic, listen, listener));
         }
+        let mut tasks = JoinSet::new();
+        let (calls, inbox) = mpsc::channel(self.config.limits.inbox);
+        let hub = hub::run(self.clock, batches, inbox, pending::turn);
+        tasks.spawn_local(hub);
         if !self.ready().await {
             return Ok(());
         }
-        let mut tasks = JoinSet::new();
         let connections = self.connections(listeners.len());
         for (traffic, listen, listener) in listeners {
             if self.number == 0 {
                 banner::serving(&self.journal, traffic, listen);
             }
             let door = Door {
-                answer: pending::answer(),
+                answer: pending::answer,
                 limits: self.config.limits.clone(),
                 connections,
                 journal: self.journal.clone(),
@@ -89,6 +94,8 @@ impl<N: Net> Shard<N> {
         if self.number == 0 {
             init_daemon::notify(&self.journal, self.init_socket.as_deref());
         }
+        // The hub ends with the last of its streams.
+        drop(calls);
         self.stop.asked().await;
         if self.number == 0 {
             banner::closing(&self.journal, &self.config);

@@ -100,7 +100,15 @@ async fn plans_of_a_lane_end_in_order<D: Disk, O: FnMut() -> D>(mut open: O) {
     let mut disk = open();
     make(&mut disk, LOG, 16 * PAGE).await;
     for id in 0..16 {
-        let ops = vec![write(LOG, id * PAGE, &[b"x"]), DiskOp::Sync { file: LOG }];
+        // Every third has nothing to sync, every fourth nothing to do.
+        let mut ops = vec![write(LOG, id * PAGE, &[b"x"]), DiskOp::Sync { file: LOG }];
+        ops.truncate(if id % 4 == 0 {
+            0
+        } else if id % 3 == 0 {
+            1
+        } else {
+            2
+        });
         disk.submit(Plan { id, lane: Lane::Log, ops });
     }
     for id in 0..16 {
@@ -176,5 +184,7 @@ async fn after_a_failure_a_lane_is_dead<D: Disk, O: FnMut() -> D>(mut open: O) {
         assert!(failure.contains(&missing.name()) && !failure.contains('\n'), "{failure}");
         let good = vec![write(LOG, 0, &[b"x"]), DiskOp::Sync { file: LOG }];
         run(&mut disk, lane, good).await.expect_err("what came after a failure is not stored");
+        let unsynced = vec![write(LOG, 0, &[b"x"])];
+        run(&mut disk, lane, unsynced).await.expect_err("nor is what nobody syncs");
     }
 }
