@@ -13,6 +13,7 @@ pub mod convert;
 pub mod desk;
 pub mod handle;
 pub mod hub;
+pub mod ids;
 pub mod metrics;
 pub mod pb;
 pub mod refusal;

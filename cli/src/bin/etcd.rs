@@ -1,2 +1,7 @@
-//! The server.
-fn main() {}
+//! The server, under etcd's name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keel_cli::server::main()
+}

@@ -1,0 +1,304 @@
+//! Settings into what the server is told, with etcd's checks (surface §5.3).
+
+use super::settings::{Refused, Settings};
+use super::{duration, urls};
+use keel_core::NodeId;
+use keel_core::members::{Cluster, Member};
+use keel_core::node::AutoCompaction;
+use keel_proto::ids;
+use keel_proto::service::CLUSTER_VERSION;
+use keel_runtime_tokio::{Backend, Config, Level, Limits, Listen, Log, LogFormat, LogOutput};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// etcd's quota where none is set, bytes.
+const QUOTA_DEFAULT: i64 = 2 * 1024 * 1024 * 1024;
+/// The longest election timeout, milliseconds.
+const ELECTION_MAX: u64 = 50_000;
+/// How long a graceful stop waits for clients, as etcd's request timeout.
+const DRAIN: Duration = Duration::from_secs(7);
+/// Requests that may wait for the driver.
+const INBOX: usize = 16_384;
+
+/// Checks everything.
+pub fn config(settings: &Settings) -> Result<Config, Refused> {
+    if settings.is_set("listen-client-urls") && !settings.is_set("advertise-client-urls") {
+        return Err(Refused::value(
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly",
+        ));
+    }
+    let name = settings.text("name").to_owned();
+    let client_urls = advertised(settings, "advertise-client-urls")?;
+    let peer_urls = advertised(settings, "initial-advertise-peer-urls")?;
+    listened(settings, "listen-peer-urls")?;
+    let (cluster, id) = cluster(settings, &name, &peer_urls)?;
+    let data_dir = match settings.text("data-dir") {
+        "" => PathBuf::from(format!("{name}.etcd")),
+        dir => PathBuf::from(dir),
+    };
+    let limits = Limits {
+        request_bytes: settings.parsed("max-request-bytes")?,
+        txn_ops: settings.parsed("max-txn-ops")?,
+        concurrent_streams: settings.parsed("max-concurrent-streams")?,
+        keepalive_interval: settings.duration("grpc-keepalive-interval")?,
+        keepalive_timeout: settings.duration("grpc-keepalive-timeout")?,
+        inbox: INBOX,
+    };
+    Ok(Config {
+        data_dir,
+        listen_client: listened(settings, "listen-client-urls")?,
+        listen_client_http: listened(settings, "listen-client-http-urls")?,
+        listen_metrics: listened(settings, "listen-metrics-urls")?,
+        advertise_peer_urls: peer_urls,
+        node: node(settings, id, cluster.id, name, client_urls)?,
+        cluster,
+        segments_kept: settings.parsed("max-wals")?,
+        shards: None,
+        limits,
+        log: log(settings)?,
+        shown: Vec::new(),
+        drain: DRAIN,
+        backend: Backend::default(),
+    })
+}
+
+fn node(
+    settings: &Settings,
+    id: NodeId,
+    cluster_id: u64,
+    name: String,
+    client_urls: Vec<String>,
+) -> Result<keel_core::Config, Refused> {
+    let heartbeat: u64 = settings.parsed("heartbeat-interval")?;
+    let election: u64 = settings.parsed("election-timeout")?;
+    if heartbeat == 0 {
+        return Err(Refused::value("--heartbeat-interval must be >0 (set to 0ms)"));
+    }
+    if election == 0 {
+        return Err(Refused::value("--election-timeout must be >0 (set to 0ms)"));
+    }
+    if 5 * heartbeat > election {
+        return Err(Refused::value(format!(
+            "--election-timeout[{election}ms] should be at least as 5 times as \
+             --heartbeat-interval[{heartbeat}ms]"
+        )));
+    }
+    if election > ELECTION_MAX {
+        return Err(Refused::value(format!(
+            "--election-timeout[{election}ms] is too long, and should be set less than \
+             {ELECTION_MAX}ms"
+        )));
+    }
+    let quota: i64 = settings.parsed("quota-backend-bytes")?;
+    Ok(keel_core::Config {
+        id,
+        cluster_id,
+        name,
+        client_urls,
+        version: CLUSTER_VERSION.to_owned(),
+        heartbeat: Duration::from_millis(heartbeat),
+        election: Duration::from_millis(election),
+        pre_vote: settings.parsed("pre-vote")?,
+        snapshot_count: settings.parsed("snapshot-count")?,
+        catch_up_entries: settings.parsed("snapshot-catchup-entries")?,
+        lease_checkpoint: lease_checkpoint(settings)?,
+        quota_bytes: if quota == 0 { QUOTA_DEFAULT } else { quota },
+        auto_compaction: auto_compaction(settings)?,
+    })
+}
+
+/// The gates of etcd 3.7 and whether they are on.
+const GATES: [(&str, bool); 9] = [
+    ("CompactHashCheck", false),
+    ("InitialCorruptCheck", false),
+    ("LeaseCheckpoint", false),
+    ("LeaseCheckpointPersist", false),
+    ("SetMemberLocalAddr", false),
+    ("StopGRPCServiceOnDefrag", false),
+    ("TxnModeWriteWithSharedBuffer", true),
+    ("FastLeaseKeepAlive", true),
+    ("PriorityRequest", false),
+];
+
+/// Reads the gates; only the one for checkpoints of leases can be moved.
+fn lease_checkpoint(settings: &Settings) -> Result<bool, Refused> {
+    let mut gates: BTreeMap<&str, bool> = GATES.into_iter().collect();
+    for pair in settings.text("feature-gates").split(',').filter(|pair| !pair.is_empty()) {
+        let Some((gate, value)) = pair.split_once('=') else {
+            return Err(Refused::syntax_of_gate(format!("missing bool value for {pair}")));
+        };
+        let value: bool = value.parse().map_err(|_| {
+            Refused::syntax_of_gate(format!("invalid value of {gate}={value}, err: parse error"))
+        })?;
+        let Some(held) = gates.get_mut(gate) else {
+            return Err(Refused::syntax_of_gate(format!("unrecognized feature gate: {gate}")));
+        };
+        if *held != value && !gate.starts_with("LeaseCheckpoint") {
+            return Err(Refused::value(format!(
+                "feature gate {gate}={value} cannot be followed: its feature is not served yet"
+            )));
+        }
+        *held = value;
+    }
+    let on = |gate| gates.get(gate).copied().unwrap_or(false);
+    if on("LeaseCheckpointPersist") && !on("LeaseCheckpoint") {
+        return Err(Refused::value(
+            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate \
+             LeaseCheckpoint",
+        ));
+    }
+    Ok(on("LeaseCheckpoint"))
+}
+
+impl Refused {
+    fn syntax_of_gate(why: String) -> Refused {
+        Refused { line: format!("invalid value for flag -feature-gates: {why}"), code: 2 }
+    }
+}
+
+fn auto_compaction(settings: &Settings) -> Result<AutoCompaction, Refused> {
+    let retention = settings.text("auto-compaction-retention");
+    let bad = |why: &str| Refused::value(format!("error parsing CompactionRetention: {why}"));
+    match settings.text("auto-compaction-mode") {
+        "revision" => match retention.parse::<i64>() {
+            Ok(0) => Ok(AutoCompaction::Off),
+            Ok(kept) if kept > 0 => Ok(AutoCompaction::Revision(kept)),
+            _ => Err(bad(retention)),
+        },
+        "periodic" => {
+            // A plain number counts hours.
+            let period = match retention.parse::<u64>() {
+                Ok(hours) => Some(Duration::from_secs(hours.saturating_mul(3600))),
+                Err(_) => duration::parse(retention),
+            };
+            match period {
+                Some(Duration::ZERO) => Ok(AutoCompaction::Off),
+                Some(period) => Ok(AutoCompaction::Periodic(period)),
+                None => Err(bad(retention)),
+            }
+        }
+        other => Err(Refused::value(format!("unknown auto-compaction-mode {other:?}"))),
+    }
+}
+
+/// The cluster that an empty disk boots into, and this member's id in it.
+fn cluster(
+    settings: &Settings,
+    name: &str,
+    peer_urls: &[String],
+) -> Result<(Cluster, NodeId), Refused> {
+    match settings.text("initial-cluster-state") {
+        "new" => {}
+        "existing" => {
+            return Err(Refused::value(
+                "--initial-cluster-state \"existing\" cannot be followed: joining a cluster is \
+                 not served yet",
+            ));
+        }
+        other => {
+            return Err(Refused {
+                line: format!("invalid value {other:?} for flag -initial-cluster-state"),
+                code: 2,
+            });
+        }
+    }
+    let written = match settings.text("initial-cluster") {
+        "" => peer_urls.iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(","),
+        written => written.to_owned(),
+    };
+    let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pair in written.split(',') {
+        let Some((member, url)) = pair.trim().split_once('=') else {
+            return Err(Refused::value(format!("--initial-cluster {pair:?} is not name=url")));
+        };
+        let url = urls::normal(url).map_err(Refused::value)?;
+        members.entry(member.to_owned()).or_default().push(url);
+    }
+    let Some(mine) = members.get_mut(name) else {
+        return Err(Refused::value(format!(
+            "couldn't find local name {name:?} in the initial cluster configuration"
+        )));
+    };
+    mine.sort();
+    let mut advertised = peer_urls.to_vec();
+    advertised.sort();
+    if *mine != advertised {
+        return Err(Refused::value(format!(
+            "--initial-cluster has {} but missing from --initial-advertise-peer-urls={}",
+            mine.join(","),
+            advertised.join(",")
+        )));
+    }
+    let urls = mine.clone();
+    if members.len() > 1 {
+        return Err(Refused::value(
+            "--initial-cluster names several members: such clusters are not served yet",
+        ));
+    }
+    let id = ids::member(&urls, settings.text("initial-cluster-token"));
+    let member = Member { name: name.to_owned(), peer_urls: urls, ..Member::default() };
+    let cluster = Cluster {
+        id: ids::cluster([id]),
+        members: BTreeMap::from([(id, member)]),
+        version: String::new(),
+    };
+    Ok((cluster, id))
+}
+
+fn advertised(settings: &Settings, flag: &'static str) -> Result<Vec<String>, Refused> {
+    let urls = settings.text(flag).split(',').map(urls::normal).collect::<Result<Vec<_>, _>>();
+    urls.map_err(|why| Refused::value(format!("--{flag}: {why}")))
+}
+
+fn listened(settings: &Settings, flag: &'static str) -> Result<Vec<Listen>, Refused> {
+    let mut all = Vec::new();
+    for text in settings.text(flag).split(',').filter(|text| !text.trim().is_empty()) {
+        let refused = |why: String| Refused::value(format!("--{flag}: {why}"));
+        let url = urls::normal(text).map_err(refused)?;
+        if url.starts_with("https:") {
+            return Err(refused(format!("{url}: TLS is not served yet")));
+        }
+        let addr = urls::socket(&url).map_err(refused)?;
+        all.push(Listen { url, addr });
+    }
+    Ok(all)
+}
+
+fn log(settings: &Settings) -> Result<Log, Refused> {
+    let level = match settings.text("log-level") {
+        "debug" => Level::Debug,
+        "info" => Level::Info,
+        "warn" => Level::Warn,
+        "error" => Level::Error,
+        "dpanic" | "panic" => Level::Panic,
+        "fatal" => Level::Fatal,
+        other => {
+            return Err(Refused { line: format!("unrecognized level: {other:?}"), code: 2 });
+        }
+    };
+    let format = match settings.text("log-format") {
+        "json" => LogFormat::Json,
+        "console" => LogFormat::Console,
+        other => {
+            return Err(Refused::value(format!(
+                "unknown log format: {other}, supported values json, console"
+            )));
+        }
+    };
+    let outputs: Vec<&str> = settings.text("log-outputs").split(',').map(str::trim).collect();
+    if outputs.len() > 1 && outputs.contains(&"default") {
+        return Err(Refused::value("multi logoutput for \"default\" is not supported yet"));
+    }
+    let output = |text: &str| match text {
+        "default" | "stderr" => Ok(LogOutput::Stderr),
+        "stdout" => Ok(LogOutput::Stdout),
+        "systemd/journal" => Err(Refused::value(
+            "--log-outputs \"systemd/journal\" cannot be followed: write to stderr, which \
+             systemd keeps",
+        )),
+        path => Ok(LogOutput::File(PathBuf::from(path))),
+    };
+    let outputs = outputs.into_iter().map(output).collect::<Result<Vec<_>, _>>()?;
+    Ok(Log { level, format, outputs })
+}

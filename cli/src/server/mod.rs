@@ -1,0 +1,50 @@
+//! The server's command line.
+//!
+//! ```text
+//!   arguments, ETCD_* ─► Settings (flag by flag) ─► Config (checked) ─► the runtime
+//! ```
+
+mod config;
+mod duration;
+pub mod flags;
+mod settings;
+mod urls;
+
+pub use config::config;
+pub use settings::{Refused, Settings, Wanted, help};
+
+use keel_proto::service::VERSION;
+use std::process::ExitCode;
+
+/// Runs the server until it is asked to stop.
+#[must_use]
+pub fn main() -> ExitCode {
+    let wanted = Settings::read(std::env::args().skip(1), std::env::vars());
+    let settings = match wanted {
+        Ok(Wanted::Serve(settings)) => settings,
+        Ok(Wanted::Help) => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        Ok(Wanted::Version) => {
+            println!("etcd Version: {VERSION}\nkeel Version: {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Err(refused) => return refuse(&refused),
+    };
+    match config(&settings) {
+        Ok(config) => match keel_runtime_tokio::run(config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("etcd: {failure}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(refused) => refuse(&refused),
+    }
+}
+
+fn refuse(refused: &Refused) -> ExitCode {
+    eprintln!("etcd: {}", refused.line);
+    ExitCode::from(refused.code)
+}
