@@ -41,7 +41,7 @@ impl pb::health_server::Health for Desk {
 
 /// Says how the server stands, and then nothing: it stands so until the stream breaks.
 #[derive(Debug)]
-pub struct Standing(Option<pb::HealthCheckResponse>);
+pub(crate) struct Standing(Option<pb::HealthCheckResponse>);
 
 impl tokio_stream::Stream for Standing {
     type Item = Result<pb::HealthCheckResponse, Status>;

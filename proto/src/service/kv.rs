@@ -225,7 +225,7 @@ async fn whole_range(view: &View, range: &Range) -> Result<RangeReply, Refusal> 
 }
 
 /// A range in pieces, at one pinned revision (semantics §1.3).
-pub struct RangeStream {
+pub(crate) struct RangeStream {
     desk: Desk,
     view: View,
     range: Range,

@@ -101,7 +101,7 @@ impl pb::lease_server::Lease for Desk {
 }
 
 /// A client's keep-alives, one after the other.
-pub struct KeepAlives {
+pub(crate) struct KeepAlives {
     desk: Desk,
     requests: Streaming<pb::LeaseKeepAliveRequest>,
     renewing: Option<Renewing>,

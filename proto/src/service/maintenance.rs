@@ -158,7 +158,7 @@ fn alarm_type(kind: AlarmKind) -> pb::AlarmType {
 }
 
 /// A database in pieces, and its hash behind it (semantics §9c).
-pub struct SnapshotStream {
+pub(crate) struct SnapshotStream {
     export: Export,
     trailer: Option<Trailer>,
     remaining: u64,

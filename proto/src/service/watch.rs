@@ -30,7 +30,7 @@ impl pb::watch_server::Watch for Desk {
 
 /// A client's stream: its requests go to the hub, the hub's answers go out.
 #[derive(Debug)]
-pub struct WatchStream {
+pub(crate) struct WatchStream {
     desk: Desk,
     /// `None` once the client has said its last word.
     requests: Option<Streaming<pb::WatchRequest>>,
