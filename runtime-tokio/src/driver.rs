@@ -146,7 +146,9 @@ impl<D: Disk> Driver<D> {
                 Output::Note(note) => self.notes.note(&note),
             }
         }
-        self.front.stand(self.node.status());
+        let status = self.node.status();
+        self.notes.stand(status);
+        self.front.stand(status);
         end
     }
 

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::Level;
 use crate::journal::{Journal, go_duration};
 use keel_core::command::AlarmKind;
-use keel_core::{Instant, NodeId, Note, Term};
+use keel_core::{Instant, NodeId, Note, Status, Term};
 use keel_proto::Metrics;
 use serde_json::Value;
 use std::time::Duration;
@@ -54,6 +54,11 @@ impl Notes {
             self.journal
                 .warn("dropped a message: peers cannot be reached", &[("remote-peer-id", peer)]);
         }
+    }
+
+    /// The node stands like this now: another leader is worth a line.
+    pub(crate) fn stand(&mut self, status: Status) {
+        self.leader_changed(status.leader, status.term);
     }
 
     /// A group commit took this long, from the driver and back to it.
@@ -136,12 +141,14 @@ impl Notes {
     fn leader_changed(&mut self, leader: NodeId, term: Term) {
         self.term = term;
         let (before, term) = (std::mem::replace(&mut self.leader, leader), term.0);
-        if leader != NodeId::NONE && leader != before {
+        if leader == before {
+            return;
+        }
+        if leader != NodeId::NONE {
             self.metrics.leader_changed();
         }
         let me = self.member;
         let line = match (before, leader) {
-            (NodeId::NONE, NodeId::NONE) => return,
             (NodeId::NONE, now) => format!("raft.node: {me} elected leader {now} at term {term}"),
             (before, NodeId::NONE) => {
                 format!("raft.node: {me} lost leader {before} at term {term}")
