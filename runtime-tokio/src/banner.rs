@@ -3,10 +3,8 @@
 use crate::config::{Config, Listen, Traffic};
 use crate::journal::{Journal, go_duration};
 use keel_core::View;
+use keel_proto::service::VERSION;
 use serde_json::Value;
-
-/// The release of etcd that this server behaves as.
-const ETCD_VERSION: &str = "3.7.0";
 
 /// Before the directory is read and the ports are bound.
 pub(crate) fn beginning(journal: &Journal, config: &Config) {
@@ -26,7 +24,7 @@ pub(crate) fn beginning(journal: &Journal, config: &Config) {
         .flat_map(|member| member.peer_urls.iter().map(|url| format!("{}={url}", member.name)))
         .collect();
     let mut fields = vec![
-        ("etcd-version", ETCD_VERSION.into()),
+        ("etcd-version", VERSION.into()),
         ("keel-version", env!("CARGO_PKG_VERSION").into()),
         ("member-initialized", initialized.into()),
         ("name", config.node.name.as_str().into()),
@@ -59,7 +57,7 @@ pub(crate) fn recovered(journal: &Journal, node: &keel_core::Config, view: &View
     };
     let fields = [
         ("local-member-id", node.id.to_string().into()),
-        ("local-server-version", ETCD_VERSION.into()),
+        ("local-server-version", VERSION.into()),
         ("cluster-id", format!("{:x}", node.cluster_id).into()),
         ("cluster-version", version.into()),
     ];

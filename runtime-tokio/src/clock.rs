@@ -1,7 +1,9 @@
 //! Time: the one file that asks what time it is.
 
 use keel_core::Instant;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Sleep;
 
 /// Where a server's time begins, and how it tells the date.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,16 @@ impl Clock {
     pub fn first_id(&self, member: keel_core::NodeId) -> u64 {
         let millis = u64::try_from(self.unix().as_millis()).unwrap_or(u64::MAX);
         (member.0 << 48) | ((millis & 0xff_ffff_ffff) << 8)
+    }
+}
+
+/// Waits for a moment. One that is past is no wait, but lets the other tasks of the thread run:
+/// the executor's timers are a millisecond coarse.
+pub(crate) async fn passed(timer: Pin<&mut Sleep>, due: Option<tokio::time::Instant>) {
+    if due.is_some_and(|due| due <= tokio::time::Instant::now()) {
+        tokio::task::yield_now().await;
+    } else {
+        timer.await;
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// etcd's `--grpc-keepalive-timeout`: how long the server waits for the answer.
     pub keepalive_timeout: Duration,
+    /// etcd's `--watch-progress-notify-interval`.
+    pub watch_progress: Duration,
     /// Requests that may wait for the driver; more are refused as etcd refuses them.
     pub inbox: usize,
 }
@@ -117,6 +119,7 @@ impl Default for Limits {
             concurrent_streams: u32::MAX,
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),
+            watch_progress: keel_core::limits::WATCH_PROGRESS_INTERVAL,
             inbox: 8192,
         }
     }

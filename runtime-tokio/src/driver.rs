@@ -4,7 +4,7 @@
 //! in `core`. Its whole duty: persist in order and report what is durable, never let time go
 //! back, drain before sleeping, and end the process when a disk operation fails.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, passed};
 use crate::disk::{Completion, Disk};
 use crate::failure::Failure;
 use crate::front::Front;
@@ -15,10 +15,10 @@ use keel_core::mvcc::Chunk;
 use keel_core::planner::Placed;
 use keel_core::{Input, Node, Order, Output, Planner, Ticket};
 use keel_proto::{Call, Desk};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// Inputs taken before outputs leave: one sync of the disk then serves them all.
 const BATCH_MAX: usize = 1024;
@@ -146,7 +146,9 @@ impl<D: Disk> Driver<D> {
                 Output::Note(note) => self.notes.note(&note),
             }
         }
-        self.front.stand(self.node.status());
+        let status = self.node.status();
+        self.notes.stand(status);
+        self.front.stand(status);
         end
     }
 
@@ -191,15 +193,5 @@ impl<D: Disk> Driver<D> {
         let from = usize::try_from(placed.at).expect("it lies in a mapped file");
         let Placed { number, version, .. } = placed;
         Ok(Chunk { number, version, bytes: file.slice(from..) })
-    }
-}
-
-/// Waits for a moment. One that is past is no wait, but lets the other tasks of the thread run:
-/// the executor's timers are a millisecond coarse.
-async fn passed(timer: Pin<&mut Sleep>, due: Option<Instant>) {
-    if due.is_some_and(|due| due <= Instant::now()) {
-        tokio::task::yield_now().await;
-    } else {
-        timer.await;
     }
 }

@@ -2,36 +2,31 @@
 
 use keel_core::Status;
 use keel_core::output::Batch;
-use keel_proto::Shared;
+use keel_proto::{HubHandle, Shared};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// The driver's side of it.
 #[derive(Debug)]
 pub(crate) struct Front {
     shared: Arc<Shared>,
     status: Status,
-    hubs: Vec<mpsc::UnboundedSender<Arc<Batch>>>,
+    hubs: Vec<HubHandle>,
 }
 
 impl Front {
     /// A front whose shards listen on the other ends of `hubs`.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        status: Status,
-        hubs: Vec<mpsc::UnboundedSender<Arc<Batch>>>,
-    ) -> Front {
+    pub(crate) fn new(shared: Arc<Shared>, status: Status, hubs: Vec<HubHandle>) -> Front {
         Front { shared, status, hubs }
     }
 
     /// The state moved on.
     pub(crate) fn publish(&mut self, batch: &Arc<Batch>, status: Status) {
         self.status = status;
-        let before = self.shared.publish(batch.view.clone(), status);
-        drop(before);
+        // What only the view before still held goes here and now: the nodes that this batch
+        // copied. That was measured at a hundredth of an apply, so no other thread is asked.
+        drop(self.shared.publish(batch.view.clone(), status));
         for hub in &self.hubs {
-            // A shard that has stopped has no watchers left.
-            let _ = hub.send(Arc::clone(batch));
+            hub.applied(Arc::clone(batch));
         }
     }
 

@@ -11,10 +11,9 @@ use crate::journal::Journal;
 use crate::notes::Notes;
 use crate::recover::{boot, recover};
 use crate::stop::Stop;
-use keel_core::output::Batch;
 use keel_core::planner::Options;
 use keel_core::{Node, Ticket};
-use keel_proto::{Desk, Handle, Shared};
+use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,6 +22,8 @@ use tokio::task::JoinHandle;
 pub(crate) struct Heart {
     /// The way in.
     pub(crate) handle: Handle,
+    /// Who the member is, and what it takes.
+    pub(crate) info: Arc<Info>,
     /// Asks the driver for its last checkpoint and its end.
     pub(crate) finish: Stop,
     /// The driver's end: early only where the disk failed.
@@ -37,7 +38,8 @@ impl Heart {
         clock: Clock,
         seed: u64,
         journal: &Journal,
-        hubs: Vec<mpsc::UnboundedSender<Arc<Batch>>>,
+        metrics: Metrics,
+        hubs: Vec<HubHandle>,
     ) -> Result<Heart, Failure> {
         let mut mine = config.node.clone();
         let options = Options { cluster: config.cluster.id, node: mine.id, ..Options::default() };
@@ -53,9 +55,16 @@ impl Heart {
         let (sender, inbox) = mpsc::channel(config.limits.inbox);
         let handle = Handle::new(sender, Arc::clone(&shared));
         let finish = Stop::new();
+        let info = Arc::new(Info {
+            cluster_id: mine.cluster_id,
+            member_id: id.0,
+            request_bytes: config.limits.request_bytes,
+            txn_ops: config.limits.txn_ops,
+            quota_bytes: mine.quota_bytes,
+        });
         let driver = Driver {
             front: Front::new(shared, node.status(), hubs),
-            notes: Notes::new(journal.clone(), clock, id),
+            notes: Notes::new(journal.clone(), metrics, clock, id),
             last: Ticket(handle.next_id()),
             finish: finish.clone(),
             desk: Desk::new(),
@@ -68,6 +77,6 @@ impl Heart {
             commit: clock.now(),
         };
         let driver = tokio::task::spawn_local(driver.run());
-        Ok(Heart { handle, finish, driver })
+        Ok(Heart { handle, info, finish, driver })
     }
 }

@@ -28,7 +28,6 @@ mod init_daemon;
 pub mod journal;
 pub mod net;
 mod notes;
-mod pending;
 mod recover;
 mod run;
 mod serve;

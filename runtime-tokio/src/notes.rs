@@ -6,7 +6,8 @@ use crate::clock::Clock;
 use crate::config::Level;
 use crate::journal::{Journal, go_duration};
 use keel_core::command::AlarmKind;
-use keel_core::{Instant, NodeId, Note, Term};
+use keel_core::{Instant, NodeId, Note, Status, Term};
+use keel_proto::Metrics;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ const SLOW_SYNC: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Notes {
     journal: Journal,
+    metrics: Metrics,
     clock: Clock,
     member: NodeId,
     leader: NodeId,
@@ -31,9 +33,10 @@ pub(crate) struct Notes {
 
 impl Notes {
     /// Notes of one member.
-    pub(crate) fn new(journal: Journal, clock: Clock, member: NodeId) -> Notes {
+    pub(crate) fn new(journal: Journal, metrics: Metrics, clock: Clock, member: NodeId) -> Notes {
         Notes {
             journal,
+            metrics,
             clock,
             member,
             leader: NodeId::NONE,
@@ -53,8 +56,14 @@ impl Notes {
         }
     }
 
+    /// The node stands like this now: another leader is worth a line.
+    pub(crate) fn stand(&mut self, status: Status) {
+        self.leader_changed(status.leader, status.term);
+    }
+
     /// A group commit took this long, from the driver and back to it.
     pub(crate) fn synced(&mut self, took: Duration) {
+        self.metrics.fsync(took.as_secs_f64());
         if took > SLOW_SYNC {
             let expected = ("expected-duration", go_duration(SLOW_SYNC).into());
             self.journal.warn("slow fdatasync", &[("took", go_duration(took).into()), expected]);
@@ -96,6 +105,7 @@ impl Notes {
             Note::AlarmRaised { member, kind } => self.alarm("alarm raised", member, kind),
             Note::AlarmDisarmed { member, kind } => self.alarm("alarm disarmed", member, kind),
             Note::LeaseExpired { lease } => {
+                self.metrics.lease_expired();
                 let lease = Value::from(format!("{:016x}", lease.0));
                 self.journal.debug("lease expired", &[("lease-id", lease)]);
             }
@@ -131,9 +141,14 @@ impl Notes {
     fn leader_changed(&mut self, leader: NodeId, term: Term) {
         self.term = term;
         let (before, term) = (std::mem::replace(&mut self.leader, leader), term.0);
+        if leader == before {
+            return;
+        }
+        if leader != NodeId::NONE {
+            self.metrics.leader_changed();
+        }
         let me = self.member;
         let line = match (before, leader) {
-            (NodeId::NONE, NodeId::NONE) => return,
             (NodeId::NONE, now) => format!("raft.node: {me} elected leader {now} at term {term}"),
             (before, NodeId::NONE) => {
                 format!("raft.node: {me} lost leader {before} at term {term}")
@@ -183,7 +198,7 @@ mod tests {
         let clock = Clock::simulated(Duration::ZERO);
         let (journal, lines) = Journal::memory(Level::Info, LogFormat::Json, clock);
         let me = NodeId(0x99bc_a5ff_d3b6_b513);
-        let mut notes = Notes::new(journal, clock, me);
+        let mut notes = Notes::new(journal, Metrics::new(), clock, me);
         for note in [
             Note::BecameFollower { term: Term(1), leader: NodeId::NONE },
             Note::BecamePreCandidate { term: Term(1) },
@@ -223,7 +238,7 @@ mod tests {
     fn only_a_slow_sync_is_worth_a_line() {
         let clock = Clock::simulated(Duration::ZERO);
         let (journal, lines) = Journal::memory(Level::Warn, LogFormat::Json, clock);
-        let mut notes = Notes::new(journal, clock, NodeId(1));
+        let mut notes = Notes::new(journal, Metrics::new(), clock, NodeId(1));
         notes.synced(SLOW_SYNC);
         assert!(lines.lock().expect("no test thread panics with it").is_empty());
         notes.synced(Duration::from_millis(1500));

@@ -10,9 +10,9 @@ use crate::failure::Failure;
 use crate::heart::Heart;
 use crate::journal::Journal;
 use crate::net::{Net, TcpNet};
-use crate::shard::{Batches, Shard};
+use crate::shard::{Calls, Shard};
 use crate::stop::Stop;
-use keel_proto::Handle;
+use keel_proto::{Handle, HubHandle, Metrics, Services};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io;
@@ -118,20 +118,25 @@ async fn launch<N: Net, D: Disk>(
     config: Arc<Config>,
     world: World<N, D>,
     shards: usize,
-    place: impl Fn(Shard<N>, Batches) -> Result<(), Failure>,
+    place: impl Fn(Shard<N>, Calls) -> Result<(), Failure>,
 ) -> Result<Running, Failure> {
     let World { net, disk, clock, seed, journal, mut init_socket } = world;
-    let (hubs, batches): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
-    let heart = Heart::start(&config, disk, clock, seed, &journal, hubs).await?;
+    let (hubs, calls): (Vec<_>, Vec<_>) = (0..shards).map(|_| HubHandle::new()).unzip();
+    let metrics = Metrics::new();
+    let heart =
+        Heart::start(&config, disk, clock, seed, &journal, metrics.clone(), hubs.clone()).await?;
     let (stop, handle) = (Stop::new(), heart.handle.clone());
     let (end, ends) = mpsc::unbounded_channel();
-    for (number, batches) in batches.into_iter().enumerate() {
+    for (number, (hub, calls)) in hubs.into_iter().zip(calls).enumerate() {
+        let services = Services::new(handle.clone(), hub, Arc::clone(&heart.info), metrics.clone());
         let shard = Shard {
             number,
             shards,
             net: net.clone(),
             config: Arc::clone(&config),
             handle: handle.clone(),
+            services,
+            seed: seed.wrapping_add(number as u64),
             clock,
             journal: journal.clone(),
             init_socket: init_socket.take(),
@@ -139,9 +144,9 @@ async fn launch<N: Net, D: Disk>(
             end: end.clone(),
         };
         if number == 0 {
-            tokio::task::spawn_local(shard.run(batches));
+            tokio::task::spawn_local(shard.run(calls));
         } else {
-            place(shard, batches)?;
+            place(shard, calls)?;
         }
     }
     let end = tokio::task::spawn_local(supervise(heart, ends, stop.clone()));
@@ -149,10 +154,10 @@ async fn launch<N: Net, D: Disk>(
 }
 
 /// Puts a shard on a thread of its own.
-fn spawn(shard: Shard<TcpNet>, batches: Batches) -> Result<(), Failure> {
+fn spawn(shard: Shard<TcpNet>, calls: Calls) -> Result<(), Failure> {
     let runtime = executor()?;
     let name = format!("keel-shard-{}", shard.number);
-    let body = move || LocalSet::new().block_on(&runtime, shard.run(batches));
+    let body = move || LocalSet::new().block_on(&runtime, shard.run(calls));
     let thread = thread::Builder::new().name(name).spawn(body);
     thread.map(drop).map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
 }

@@ -2,23 +2,26 @@
 
 use crate::banner;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Traffic};
 use crate::failure::Failure;
-use crate::hub;
+use crate::hub::{self, Turn};
 use crate::init_daemon;
 use crate::journal::Journal;
 use crate::net::Net;
-use crate::pending;
 use crate::run::cannot_listen;
 use crate::serve::Door;
 use crate::stop::Stop;
-use keel_core::output::Batch;
-use keel_proto::Handle;
+use http::{Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use keel_core::limits::GRPC_OVERHEAD_BYTES;
+use keel_core::watch;
+use keel_proto::{Handle, HubCall, HubRunner, Services};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tonic::body::Body;
 
 /// How long a shard waits before it asks again whether the member can serve.
 const READY_PAUSE: Duration = Duration::from_millis(10);
@@ -26,8 +29,8 @@ const READY_PAUSE: Duration = Duration::from_millis(10);
 /// Descriptors that are not for clients, as in etcd.
 const RESERVED_DESCRIPTORS: u64 = 150;
 
-/// Where batches for a shard's watchers come from.
-pub(crate) type Batches = mpsc::UnboundedReceiver<Arc<Batch>>;
+/// Where calls to a shard's hub come out.
+pub(crate) type Calls = mpsc::UnboundedReceiver<HubCall>;
 
 /// What a shard is made of.
 pub(crate) struct Shard<N> {
@@ -41,6 +44,10 @@ pub(crate) struct Shard<N> {
     pub(crate) config: Arc<Config>,
     /// The way to the driver.
     pub(crate) handle: Handle,
+    /// What answers clients.
+    pub(crate) services: Services,
+    /// What the hub's randomness grows from.
+    pub(crate) seed: u64,
     /// What time it is.
     pub(crate) clock: Clock,
     /// Where its lines go.
@@ -55,35 +62,38 @@ pub(crate) struct Shard<N> {
 
 impl<N: Net> Shard<N> {
     /// Runs to its end and tells it.
-    pub(crate) async fn run(self, batches: Batches) {
-        let result = self.live(batches).await;
+    pub(crate) async fn run(self, calls: Calls) {
+        let result = self.live(calls).await;
         // After another shard's failure nobody listens any more.
         let _ = self.end.send(result);
     }
 
     /// Listens, waits until the member can serve, serves until asked to stop, and lets clients
     /// finish for as long as the configuration grants.
-    async fn live(&self, batches: Batches) -> Result<(), Failure> {
+    async fn live(&self, calls: Calls) -> Result<(), Failure> {
         let mut listeners = Vec::new();
         for (traffic, listen) in self.config.listeners() {
             let listener = self.net.listen(listen.addr).await;
             let listener = listener.map_err(|error| cannot_listen(traffic, listen, &error))?;
             listeners.push((traffic, listen, listener));
         }
-        let mut tasks = JoinSet::new();
-        let (calls, inbox) = mpsc::channel(self.config.limits.inbox);
-        let hub = hub::run(self.clock, batches, inbox, pending::turn);
-        tasks.spawn_local(hub);
+        tokio::task::spawn_local(self.hub(calls));
         if !self.ready().await {
             return Ok(());
         }
+        let mut tasks = JoinSet::new();
         let connections = self.connections(listeners.len());
         for (traffic, listen, listener) in listeners {
             if self.number == 0 {
                 banner::serving(&self.journal, traffic, listen);
             }
+            let services = self.services.clone();
+            let answer = move |request| {
+                let services = services.clone();
+                async move { answer(&services, traffic, request).await }
+            };
             let door = Door {
-                answer: pending::answer,
+                answer,
                 limits: self.config.limits.clone(),
                 connections,
                 journal: self.journal.clone(),
@@ -94,8 +104,6 @@ impl<N: Net> Shard<N> {
         if self.number == 0 {
             init_daemon::notify(&self.journal, self.init_socket.as_deref());
         }
-        // The hub ends with the last of its streams.
-        drop(calls);
         self.stop.asked().await;
         if self.number == 0 {
             banner::closing(&self.journal, &self.config);
@@ -105,6 +113,28 @@ impl<N: Net> Shard<N> {
             self.journal.info("closed client connections that did not finish in time", &[]);
         }
         Ok(())
+    }
+
+    /// The task of this shard's watches.
+    fn hub(&self, calls: Calls) -> impl Future<Output = ()> + 'static {
+        let limits = &self.config.limits;
+        let config = watch::Config {
+            progress_interval: limits.watch_progress,
+            fragment_bytes: limits.request_bytes + GRPC_OVERHEAD_BYTES,
+            seed: self.seed,
+            ..watch::Config::default()
+        };
+        let mut runner = HubRunner::new(config, self.handle.latest());
+        hub::run(self.clock, self.stop.clone(), calls, move |now, turn| {
+            runner.turn(
+                now,
+                match turn {
+                    Turn::Call(call) => call,
+                    Turn::Tick => HubCall::Tick,
+                },
+            );
+            runner.settle()
+        })
     }
 
     /// Waits until the member can answer a linearizable read: it has state and knows a leader.
@@ -129,4 +159,28 @@ impl<N: Net> Shard<N> {
         let clients = usize::try_from(clients).unwrap_or(usize::MAX);
         (clients / self.shards / listeners.max(1)).max(1)
     }
+}
+
+/// Answers what a listener is for; the rest is not there.
+async fn answer(
+    services: &Services,
+    traffic: Traffic,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let path = request.uri().path();
+    let health = ["/livez", "/readyz"].iter().any(|page| path.starts_with(page));
+    let there = match traffic {
+        Traffic::Both => true,
+        Traffic::Grpc => grpc,
+        Traffic::Http => !grpc,
+        Traffic::Metrics => !grpc && (path == "/metrics" || path == "/health" || health),
+    };
+    if there {
+        return services.answer(request).await;
+    }
+    let mut response = Response::new(Body::new(String::from("404 page not found\n")));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
