@@ -22,6 +22,8 @@ pub struct Config {
     /// The cluster that an empty disk boots into (`--initial-cluster`). A disk that has an owner
     /// keeps its own.
     pub cluster: keel_core::members::Cluster,
+    /// Log segments that stay after a checkpoint (`--max-wals`); zero keeps all.
+    pub segments_kept: usize,
     /// How many shards accept connections; `None` is one for each core that this process may use.
     pub shards: Option<usize>,
     /// Bounds on what a client may send and hold.

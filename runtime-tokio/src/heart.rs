@@ -42,7 +42,12 @@ impl Heart {
         hubs: Vec<HubHandle>,
     ) -> Result<Heart, Failure> {
         let mut mine = config.node.clone();
-        let options = Options { cluster: config.cluster.id, node: mine.id, ..Options::default() };
+        let options = Options {
+            cluster: config.cluster.id,
+            node: mine.id,
+            segments_kept: config.segments_kept,
+            ..Options::default()
+        };
         let (planner, recovered) = recover(&mut disk, options, &config.data_dir).await?;
         if let Some((cluster, node)) = recovered.owner {
             (mine.cluster_id, mine.id) = (cluster, node);

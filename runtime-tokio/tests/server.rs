@@ -52,6 +52,7 @@ fn config(dir: &Path) -> Config {
             auto_compaction: AutoCompaction::Off,
         },
         cluster,
+        segments_kept: 5,
         shards: None,
         limits: Limits::default(),
         log: Log::default(),

@@ -135,10 +135,7 @@ async fn compact(addr: &str) -> io::Result<()> {
 
 /// Runs heavy work with a put and a get every few milliseconds beside it: how long it took,
 /// seconds, and the longest that a probe waited, milliseconds.
-async fn beside(
-    addr: &str,
-    heavy: impl Future<Output = io::Result<()>>,
-) -> io::Result<(f64, f64)> {
+async fn beside(addr: &str, heavy: impl Future<Output = io::Result<()>>) -> io::Result<(f64, f64)> {
     let worst = Rc::new(Cell::new(Duration::ZERO));
     let probe = tokio::task::spawn_local(probe(addr.to_owned(), Rc::clone(&worst)));
     // The probe's own connection comes first; what it waits for is the heavy work alone.
@@ -154,10 +151,8 @@ async fn beside(
 async fn probe(addr: String, worst: Rc<Cell<Duration>>) -> io::Result<()> {
     let put = put_request("/probe".to_owned(), 256).encode_to_vec();
     let get = pb::RangeRequest { key: "/probe".into(), ..Default::default() }.encode_to_vec();
-    let calls = [
-        (Method::new("/etcdserverpb.KV/Put"), put),
-        (Method::new("/etcdserverpb.KV/Range"), get),
-    ];
+    let calls =
+        [(Method::new("/etcdserverpb.KV/Put"), put), (Method::new("/etcdserverpb.KV/Range"), get)];
     let mut conn = Conn::connect(&addr).await?;
     loop {
         for (method, message) in &calls {

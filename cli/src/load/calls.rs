@@ -100,12 +100,7 @@ async fn one_connection(
 }
 
 /// Sends a message on each of many streams again whenever it was answered: lease keep-alives.
-pub async fn ping_pong(
-    addr: &str,
-    push: Push,
-    method: &Method,
-    make: Make,
-) -> io::Result<Samples> {
+pub async fn ping_pong(addr: &str, push: Push, method: &Method, make: Make) -> io::Result<Samples> {
     let conns = push.conns.clamp(1, push.clients);
     let until = Instant::now() + push.span;
     let mut tasks = JoinSet::new();

@@ -70,8 +70,7 @@ impl Server {
 
     /// Starts it again on its directory after [`stop`](Server::stop) or [`kill`](Server::kill).
     pub async fn revive(&mut self) -> io::Result<()> {
-        self.child =
-            spawn(&self.binary, &self.dir, self.cpu, &self.addr, &self.peer, &self.extra)?;
+        self.child = spawn(&self.binary, &self.dir, self.cpu, &self.addr, &self.peer, &self.extra)?;
         self.ready().await
     }
 

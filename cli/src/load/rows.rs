@@ -82,7 +82,12 @@ async fn put(addr: &str, clients: usize, span: Duration) -> io::Result<Samples> 
     closed_loop(addr, push(clients, span), &Method::new("/etcdserverpb.KV/Put"), putter()).await
 }
 
-async fn range(addr: &str, clients: usize, serializable: bool, span: Duration) -> io::Result<Samples> {
+async fn range(
+    addr: &str,
+    clients: usize,
+    serializable: bool,
+    span: Duration,
+) -> io::Result<Samples> {
     let key = "/bench/one";
     let put = put_request(key.to_owned(), 256).encode_to_vec();
     once(addr, &Method::new("/etcdserverpb.KV/Put"), &put).await?;

@@ -46,8 +46,7 @@ impl Table {
                 [ours, theirs, ..] => theirs / ours,
                 _ => f64::NAN,
             };
-            let shown =
-                if ratio.is_finite() { format!("{ratio:.2}×") } else { String::from("-") };
+            let shown = if ratio.is_finite() { format!("{ratio:.2}×") } else { String::from("-") };
             let _ = writeln!(out, " {shown} |");
         }
         out

@@ -44,6 +44,7 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         keepalive_interval: settings.duration("grpc-keepalive-interval")?,
         keepalive_timeout: settings.duration("grpc-keepalive-timeout")?,
         inbox: INBOX,
+        watch_progress: settings.duration("watch-progress-notify-interval")?,
     };
     Ok(Config {
         data_dir,

@@ -163,7 +163,7 @@ pub const FLAGS: &[Flag] = &[
     later("compact-hash-check-time", "1m", NO_CHECKS),
     later("compaction-batch-limit", "1000", NO_BACKEND),
     later("compaction-sleep-interval", "10ms", NO_BACKEND),
-    later("watch-progress-notify-interval", "10m", "the interval is fixed for now"),
+    acts("watch-progress-notify-interval", "10m"),
     later("warning-apply-duration", "100ms", NO_SLOW_LOG),
     later("bootstrap-defrag-threshold-megabytes", "0", NO_BACKEND),
     later("max-learners", "1", NO_CLUSTER),

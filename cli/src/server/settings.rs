@@ -237,7 +237,10 @@ mod tests {
     #[test]
     fn nonsense_is_refused_in_gos_words() {
         let unknown = read(&["--nope"], &[]).expect_err("unknown");
-        assert_eq!((unknown.line.as_str(), unknown.code), ("flag provided but not defined: -nope", 2));
+        assert_eq!(
+            (unknown.line.as_str(), unknown.code),
+            ("flag provided but not defined: -nope", 2)
+        );
         let open = read(&["--name"], &[]).expect_err("open");
         assert_eq!((open.line.as_str(), open.code), ("flag needs an argument: -name", 2));
         let stray = read(&["stray"], &[]).expect_err("stray");

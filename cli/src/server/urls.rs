@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The form that etcd keeps: `scheme://host:port`.
-pub fn normal(text: &str) -> Result<String, String> {
+pub(super) fn normal(text: &str) -> Result<String, String> {
     let text = text.trim();
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(format!("URL scheme must be http, https, unix, or unixs: {text}"));
@@ -26,15 +26,13 @@ pub fn normal(text: &str) -> Result<String, String> {
 }
 
 /// Where to listen: etcd takes IP addresses and `localhost` only.
-pub fn socket(url: &str) -> Result<SocketAddr, String> {
+pub(super) fn socket(url: &str) -> Result<SocketAddr, String> {
     let host_port = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (host, port) = host_port.rsplit_once(':').unwrap_or((host_port, "0"));
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match host {
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        host => host
-            .parse()
-            .map_err(|_| format!("expected IP in URL for binding ({url})"))?,
+        host => host.parse().map_err(|_| format!("expected IP in URL for binding ({url})"))?,
     };
     let port = port.parse().map_err(|_| format!("{url} has no port"))?;
     Ok(SocketAddr::new(ip, port))

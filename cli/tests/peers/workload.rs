@@ -72,13 +72,8 @@ impl Both {
         let mut answers = [None, None];
         for (conn, answer) in self.conns.iter_mut().zip(&mut answers) {
             conn.call(&method, &bytes);
-            loop {
-                match conn.next().await.expect("the server answers") {
-                    Heard::Message(_, message) => {
-                        *answer = Some(M::decode(message).expect("an answer of the method"));
-                    }
-                    Heard::End(_) => break,
-                }
+            while let Heard::Message(_, message) = conn.next().await.expect("an answer") {
+                *answer = Some(M::decode(message).expect("an answer of the method"));
             }
         }
         answers
