@@ -50,7 +50,8 @@ impl File {
     pub fn parse(path: &str) -> Option<File> {
         let number = |stem: &str| {
             let lower = stem.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            (stem.len() == 16 && lower).then(|| u64::from_str_radix(stem, 16).ok()).flatten()
+            let number = (stem.len() == 16 && lower).then(|| u64::from_str_radix(stem, 16).ok());
+            number.flatten().filter(|&number| number <= u64::MAX / 2)
         };
         if path == "member/state/manifest" {
             return Some(File::Manifest);

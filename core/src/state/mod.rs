@@ -13,6 +13,8 @@ pub mod image;
 mod ledger;
 mod manifest;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use files::Files;
 pub(crate) use recovery::{Scan, Slots, read_manifest};

@@ -30,8 +30,10 @@
 
 mod record;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use record::{checksum, round_up};
+pub(crate) use record::{checksum, index, round_up};
 pub(crate) use recovery::{Replay, replay};
 
 use crate::disk::{DiskOp, File};

@@ -49,6 +49,11 @@ pub(crate) fn round_up(len: u64, unit: usize) -> u64 {
     len.next_multiple_of(unit as u64)
 }
 
+/// An index that the log can count on from.
+pub(crate) fn index(reader: &mut Reader<'_>) -> Option<Index> {
+    reader.u64().filter(|&index| index <= u64::MAX / 2).map(Index)
+}
+
 /// What a segment says of itself and of the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
@@ -103,7 +108,7 @@ impl SegmentHeader {
         let chain = reader.u32().ok_or(SHORT)?;
         let header = SegmentHeader {
             number: reader.u64().ok_or(SHORT)?,
-            first: Index(reader.u64().ok_or(SHORT)?),
+            first: index(&mut reader).ok_or(SHORT)?,
             before_end: reader.u64().ok_or(SHORT)?,
             chain,
             cluster: reader.u64().ok_or(SHORT)?,
@@ -111,7 +116,7 @@ impl SegmentHeader {
             hard: HardState {
                 term: Term(reader.u64().ok_or(SHORT)?),
                 vote: NodeId(reader.u64().ok_or(SHORT)?),
-                commit: Index(reader.u64().ok_or(SHORT)?),
+                commit: index(&mut reader).ok_or(SHORT)?,
             },
         };
         let crc = reader.u32().ok_or(SHORT)?;
@@ -250,7 +255,7 @@ impl Record {
         let record = match kind {
             1..=3 => {
                 let term = Term(reader.u64()?);
-                let index = Index(reader.u64()?);
+                let index = index(&mut reader)?;
                 let kind = match kind {
                     1 => EntryKind::Normal,
                     2 => EntryKind::Change,
@@ -261,10 +266,10 @@ impl Record {
             4 => Record::Hard(HardState {
                 term: Term(reader.u64()?),
                 vote: NodeId(reader.u64()?),
-                commit: Index(reader.u64()?),
+                commit: index(&mut reader)?,
             }),
-            5 => Record::Cut(Index(reader.u64()?)),
-            6 => Record::Restart(Index(reader.u64()?)),
+            5 => Record::Cut(index(&mut reader)?),
+            6 => Record::Restart(index(&mut reader)?),
             _ => return None,
         };
         reader.is_empty().then_some(record)
