@@ -275,12 +275,12 @@ impl Log {
         }
         let number = self.segments.back().map_or(1, |segment| segment.number + 1);
         let file = File::Segment(number);
-        let needed = round_up(FIRST_BATCH + batch_bytes(bytes), PAGE);
+        let needed = FIRST_BATCH + batch_bytes(bytes);
         let len = match self.spare {
             Spare::Ready(len) if len >= needed => len,
             Spare::Coming => unreachable!("the caller waits for the bulk lane"),
             Spare::Ready(_) | Spare::None => {
-                let len = self.options.segment_bytes.max(needed);
+                let len = round_up(self.options.segment_bytes.max(needed), PAGE);
                 ops.push(DiskOp::Allocate { file, len });
                 ops.push(DiskOp::Publish { file });
                 len
@@ -350,14 +350,14 @@ impl Log {
         }
         let file = File::Segment(newest + 1);
         self.spare = Spare::Coming;
-        let len = self.options.segment_bytes;
+        let len = round_up(self.options.segment_bytes, PAGE);
         Some(vec![DiskOp::Allocate { file, len }, DiskOp::Publish { file }])
     }
 
     /// The spare is published.
     pub(crate) fn spare_done(&mut self) {
         assert_eq!(self.spare, Spare::Coming, "the bulk lane was at it");
-        self.spare = Spare::Ready(self.options.segment_bytes);
+        self.spare = Spare::Ready(round_up(self.options.segment_bytes, PAGE));
     }
 
     /// A checkpoint at `index` is durable: gives up the segments wholly before it, oldest

@@ -21,7 +21,7 @@ pub(crate) fn options() -> Options {
     Options {
         cluster: 0xc1,
         node: NodeId(0xa1),
-        segment_bytes: 4096 + 6 * 512,
+        segment_bytes: 8192,
         segments_kept: 2,
         state_bytes: 4096,
         piece_bytes: 1024,
