@@ -6,6 +6,7 @@
 use crate::types::{LeaseId, NodeId, Revision};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -340,8 +341,10 @@ pub enum Reply {
     Alarms(Vec<(NodeId, AlarmKind)>),
     /// The command took effect and has nothing else to say.
     Done,
-    /// A linearizable point is reached: read the newest view now.
+    /// A linearizable point is reached: read this view.
     Point(crate::View),
+    /// Everything that a copy of the state needs.
+    Export(Arc<crate::state::Checkpoint>),
 }
 
 /// Of a put.
@@ -470,6 +473,8 @@ pub enum Refusal {
     TimeoutConnectionLost,
     /// Applying took too long.
     TimeoutWaitApplied,
+    /// No leader was known until time ran out: the command never entered the log.
+    DeadlineExceeded,
     /// Raft dropped the proposal.
     ProposalDropped,
     /// The asker went away.

@@ -1,6 +1,5 @@
 //! What the node takes in, with the sender's duties.
 
-use crate::command::{AlarmAction, AlarmKind};
 use crate::entry::Proposal;
 use crate::raft::Message;
 use crate::types::{LeaseId, Mark, NodeId, Ticket};
@@ -78,13 +77,6 @@ pub enum Order {
     },
     /// All leases, by remaining time.
     Leases,
-    /// Raise or take back an alarm on this member's behalf, through the log.
-    Alarm {
-        /// What to do.
-        action: AlarmAction,
-        /// Which kind.
-        kind: AlarmKind,
-    },
     /// Everything that a copy of the state needs besides the view.
     Export,
     /// Write a checkpoint now.

@@ -36,6 +36,7 @@ pub mod note;
 pub mod output;
 pub mod planner;
 pub mod raft;
+pub mod rng;
 pub mod state;
 pub mod types;
 pub mod view;

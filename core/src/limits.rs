@@ -8,6 +8,10 @@ pub const APPLY_MAX: usize = 4096;
 /// History records visited by one step of a compaction.
 pub const COMPACT_MAX: usize = 256;
 
+/// Bytes logged before a checkpoint is due, however few the entries: bounds what a restart
+/// replays and what the log keeps on disk.
+pub const CHECKPOINT_LOG_BYTES: usize = 256 * 1024 * 1024;
+
 /// etcd's bound on `committed - applied` before it refuses proposals (semantics §6.3).
 pub const APPLY_LAG_MAX: u64 = 5000;
 
@@ -32,8 +36,33 @@ pub const APPEND_BYTES_MAX: usize = 512 * 1024;
 /// Appends in flight to one follower (semantics §8.1).
 pub const APPENDS_IN_FLIGHT_MAX: usize = 512;
 
+/// How often the primary remembers how long its long leases have left (semantics §4.4).
+pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Leases in one checkpoint entry (semantics §4.4).
+pub const LEASE_CHECKPOINT_BATCH_MAX: usize = 1000;
+
+/// What etcd gives a request before it gives up, besides two election timeouts (semantics §6.4).
+pub const REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
+
 /// A key, at most: what a bbolt page can hold (semantics §1.2).
 pub const KEY_BYTES_MAX: usize = 32_768;
+
+/// Revisions are joined in one watch answer up to this many encoded bytes.
+pub const WATCH_ANSWER_BYTES: usize = 256 * 1024;
+
+/// What etcd's gRPC messages may be larger than a request: a watch answer that may be split
+/// is, where it would reach the request's bound and this (semantics §3.5).
+pub const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
+
+/// History records that watches which are behind read in one step.
+pub const WATCH_SCAN_MAX: usize = 1024;
+
+/// Watches that catch up together in one step.
+pub const WATCH_CATCH_UP_MAX: usize = 1024;
+
+/// How often an idle watch that asked for it gets a sign of progress; etcd's default.
+pub const WATCH_PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
 
 /// One log segment's file, as in etcd.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -55,6 +84,7 @@ pub const PAGE: usize = 4096;
 
 const _: () = assert!(REQUEST_BYTES_MAX as u64 * 8 < SEGMENT_BYTES);
 const _: () = assert!(PAGE.is_multiple_of(SECTOR));
+const _: () = assert!(WATCH_ANSWER_BYTES < GRPC_OVERHEAD_BYTES);
 const _: () = assert!(COMPACT_MAX < APPLY_MAX);
 const _: () = assert!(PIECE_BYTES.is_multiple_of(PAGE as u64));
 const _: () = assert!(GROUP_BYTES * 2 < SEGMENT_BYTES);

@@ -2,6 +2,7 @@
 
 use crate::command::AlarmKind;
 use crate::types::{Index, LeaseId, NodeId, Term};
+use alloc::string::String;
 
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,13 @@ pub enum Note {
     CheckpointFinished {
         /// The applied index it stands at.
         index: Index,
+    },
+    /// This member's name and client URLs are in the log: it may serve.
+    Published,
+    /// The cluster's version is decided.
+    ClusterVersion {
+        /// As `major.minor.0`.
+        version: String,
     },
     /// A peer's message broke a rule and was refused.
     PeerRefused {

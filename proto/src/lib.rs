@@ -8,8 +8,10 @@
 //!
 //! No socket, no clock, no spawn: any runtime serves exactly the values made here.
 
+pub mod bbolt;
 pub mod desk;
 pub mod handle;
+pub mod pb;
 
 pub use desk::Desk;
 pub use handle::{Call, Handle, Shared};

@@ -1,1 +1,43 @@
-//! The body.
+//! The body for production: sockets, disk, clock.
+//!
+//! ```text
+//!   shard 0..n  serve ─► proto Services ─► Handle ──inbox──► driver (shard 0) ─► core::Node
+//!                 ▲                                            │  │  │
+//!                 └── hub ◄── Arc<Batch> ──────────────────────┘  │  └─► journal (stderr)
+//!                                                                 └─► disk (two helper threads)
+//! ```
+//!
+//! A shard is a thread with a current-thread executor. Each accepts on the same port, and a
+//! connection lives and dies on the shard that accepted it. Shard 0 also carries the driver, so
+//! a lone core needs no second thread. Only [`net::Net`] and [`disk::Disk`] are traits: the
+//! simulator runs [`start`] with its own, and everything else is what production runs.
+
+mod banner;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
+mod deadline;
+pub mod disk;
+mod driver;
+mod entropy;
+mod failure;
+mod front;
+mod heart;
+mod hub;
+mod init_daemon;
+pub mod journal;
+pub mod net;
+mod notes;
+mod pending;
+mod recover;
+mod run;
+mod serve;
+mod shard;
+mod stop;
+
+// Named here only so that its feature, which the core must not ask for, is on.
+use crc32fast as _;
+
+pub use config::{Backend, Config, Level, Limits, Listen, Log, LogFormat, LogOutput};
+pub use failure::Failure;
+pub use run::{Running, World, run, start};

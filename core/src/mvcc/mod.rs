@@ -1,20 +1,36 @@
 //! What every revision holds.
+//!
+//! ```text
+//!   Store ── the single writer ──► State { Tree, History, revision, compacted }
+//!     │ view(): O(1), a moment that never changes
+//!     └► View ── range, count, txn, history, hash, records
+//! ```
+//!
+//! The history holds every version once, in the order of revisions; the tree leads from a key
+//! to its newest version. Both are copy-on-write, so a view costs the writer one copied path a
+//! batch. The form and its figures come from the study of the state tree.
+//!
+//! The promises are etcd's (semantics §1): a write transaction that changes something takes
+//! exactly one revision; a view is one moment; a compaction leaves the newest version of each
+//! key at its revision readable.
 
-use bytes::Bytes;
+mod chunk;
+mod compact;
+mod events;
+mod hash;
+mod history;
+mod leaf;
+mod range;
+pub mod record;
+mod store;
+mod tree;
+mod txn;
+mod view;
 
-/// The single writer.
-#[derive(Debug)]
-pub struct Store {}
-
-/// One moment of the key space.
-#[derive(Clone, Debug)]
-pub struct View {}
-
-/// A sealed run of the history, as bytes that can lie in a file.
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    /// Its number: positions `64 * number` and up.
-    pub number: u64,
-    /// Its bytes.
-    pub bytes: Bytes,
-}
+pub use chunk::Chunk;
+pub use compact::Compaction;
+pub use events::Events;
+pub use hash::{Hash, Hasher};
+pub use range::Page;
+pub use store::{Restored, Store, Usage};
+pub use view::{Stored, View};

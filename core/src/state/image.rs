@@ -49,14 +49,21 @@ impl Image {
         Image {
             index: checkpoint.index,
             term: checkpoint.term,
-            revision: 0,
-            compacted: 0,
+            revision: checkpoint.kv.revision(),
+            compacted: checkpoint.kv.compacted(),
             lineage: checkpoint.lineage,
-            chunks: Vec::new(),
-            tail: Bytes::new(),
+            chunks: checkpoint.kv.chunks().map(ImageChunk::from).collect(),
+            tail: checkpoint.kv.tail(),
             leases: Bytes::from(encode_leases(&checkpoint.leases)),
             alarms: Bytes::from(encode_alarms(&checkpoint.alarms)),
             cluster: Bytes::from(encode_cluster(&checkpoint.cluster)),
         }
+    }
+}
+
+impl From<crate::mvcc::Chunk> for ImageChunk {
+    fn from(chunk: crate::mvcc::Chunk) -> ImageChunk {
+        let crate::mvcc::Chunk { number, version, bytes } = chunk;
+        ImageChunk { number, version, bytes }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) use recovery::{Scan, Slots, read_manifest};
 use crate::command::AlarmKind;
 use crate::members::Cluster;
 use crate::mvcc;
+use crate::raft;
 use crate::types::{Index, LeaseId, NodeId, Term};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -45,7 +46,18 @@ pub struct Checkpoint {
     pub alarms: Arc<Vec<(NodeId, AlarmKind)>>,
     /// The membership.
     pub cluster: Arc<Cluster>,
+    /// Who votes and who learns.
+    pub config: raft::Config,
 }
+
+impl PartialEq for Checkpoint {
+    /// Two checkpoints are the same moment of one run when they stand at the same entry.
+    fn eq(&self, other: &Checkpoint) -> bool {
+        self.index == other.index && self.term == other.term
+    }
+}
+
+impl Eq for Checkpoint {}
 
 /// What is remembered of a lease: etcd's `leasepb.Lease`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,30 @@
 //! Who hears of what: fans batches out to watch streams, off the apply loop.
+//!
+//! ```text
+//!   Batch ──► index (who wants it) ──► piece (cut once, shared) ──► queue ──► Delivery
+//!                                        ▲ │ no credit left
+//!             history ──► catch_up ──────┘ └─► behind
+//! ```
+//!
+//! Credit in bytes takes the place of etcd's synced, unsynced and victim groups (semantics
+//! §3.3): a stream with credit is offered events as they happen; one without falls behind, and
+//! reads them from the history when it has credit again. What is queued and not yet taken
+//! counts against the credit, so a slow client costs its window and no more.
+
+mod catch_up;
+mod hub;
+mod index;
+mod intervals;
+mod piece;
+mod slab;
+mod stream;
+
+pub use hub::{Config, Counts, Hub};
 
 use crate::command::{Event, Keys};
 use crate::output::Batch;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 /// One client's watch stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +64,8 @@ pub enum HubInput {
         /// On which stream.
         stream: StreamId,
     },
-    /// The client took this many bytes: as many more may be sent.
+    /// So many bytes may be sent: at first the stream's window, then the
+    /// [`cost`](Delivery::cost) of every delivery that the client took.
     Credit {
         /// On which stream.
         stream: StreamId,
@@ -62,7 +83,7 @@ pub struct Watch {
     pub id: i64,
     /// Which keys; `None` for a range that etcd refuses as empty.
     pub keys: Option<Keys>,
-    /// From which revision on; zero or less is "what comes next".
+    /// From which revision on; zero is "what comes next". Less is refused as compacted.
     pub start: i64,
     /// Whether an idle watch wants signs of progress.
     pub progress: bool,
@@ -83,8 +104,10 @@ pub struct Delivery {
     pub stream: StreamId,
     /// Of which watch; -1 where etcd answers for the stream.
     pub id: i64,
-    /// The store's revision, for the header.
+    /// The store's revision, for the header; zero where compaction ended the watch.
     pub revision: i64,
+    /// What it took off the stream's credit: to be credited when the client took it.
+    pub cost: usize,
     /// What.
     pub answer: Answer,
 }
@@ -108,8 +131,10 @@ pub enum Answer {
     },
     /// Something happened.
     Events {
-        /// In the order of revisions.
-        events: Vec<Event>,
+        /// In the order of revisions. Watches that asked alike share one slice within a step,
+        /// so what is encoded for one of them serves all: while the slice is held, the same
+        /// pointer and the same `prev_kv` are the same bytes.
+        events: Arc<[Event]>,
         /// Whether events carry the version before.
         prev_kv: bool,
         /// Whether more of the last revision follows.

@@ -1,0 +1,252 @@
+//! Committed entries change the state, in the order of the log, and answer their tickets.
+
+use super::Node;
+use super::alarms;
+use super::duties::Own;
+use crate::command::{AlarmAction, AlarmKind, Command, Refusal, Reply};
+use crate::entry::{Entry, Payload, Proposal};
+use crate::limits::APPLY_MAX;
+use crate::mvcc::record;
+use crate::note::Note;
+use crate::raft::{Change, ChangeStep};
+use crate::types::{LeaseId, NodeId, Term, Ticket};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+impl Node {
+    /// Applies what is committed, up to a bound; the rest makes the next deadline due at once.
+    pub(super) fn apply_committed(&mut self) {
+        let entries = self.raft.next_committed(APPLY_MAX);
+        if entries.is_empty() {
+            return;
+        }
+        for entry in entries {
+            let (index, term) = (entry.index, entry.term);
+            assert!(index == self.applied.0.next(), "entries are applied without a gap");
+            self.apply(entry);
+            self.applied = (index, term);
+        }
+        self.changed = true;
+        self.raft.applied(self.applied.0);
+        self.note(Note::Applied { index: self.applied.0 });
+        self.checkpoint_if_due();
+    }
+
+    fn apply(&mut self, entry: Entry) {
+        match entry.payload {
+            Payload::Empty => self.on_term_begun(entry.term),
+            Payload::Command(proposal) => self.apply_proposal(&proposal),
+            Payload::Change { change, .. } => self.apply_change(&change),
+        }
+    }
+
+    /// A leader's first entry: all of earlier terms is applied, so a leader may count time.
+    fn on_term_begun(&mut self, term: Term) {
+        if !self.leads || term != self.raft.term() {
+            return;
+        }
+        self.lessor.promote(self.now, self.config.election);
+        if let Some(context) = self.reads.again(self.now, self.rng.next_u64()) {
+            self.raft.read_index(self.now, context);
+        }
+        if self.cluster.version.is_empty() {
+            let version = self.config.version.clone();
+            self.propose_own(Command::ClusterVersion(version), Own::Version);
+        }
+    }
+
+    fn apply_proposal(&mut self, proposal: &Proposal) {
+        let reply = self.apply_command(proposal.ticket, &proposal.command);
+        if let Some(reply) = reply {
+            self.settle(proposal.ticket, reply);
+        }
+    }
+
+    /// Applies one command; `None` where its answer comes later.
+    fn apply_command(
+        &mut self,
+        ticket: Ticket,
+        command: &Command,
+    ) -> Option<Result<Reply, Refusal>> {
+        if let Some(refusal) = self.forbidden(command) {
+            return Some(Err(refusal));
+        }
+        let lacked_space = self.lacks_space(alarms::cost(command));
+        let reply = self.execute(command);
+        self.collect_events();
+        if reply.is_ok() && lacked_space {
+            // The change stands on every member, whatever its file size; only the asker of
+            // this one hears that its quota is used up.
+            let askers = self.tickets.is_open(ticket).then_some(ticket);
+            if self.alarms.any(AlarmKind::NoSpace) {
+                return Some(Err(Refusal::NoSpace));
+            }
+            self.raise_no_space(askers);
+            return None;
+        }
+        match command {
+            Command::Compact { physical: true, .. } => self.answer_when_compacted(ticket, reply),
+            _ => Some(reply),
+        }
+    }
+
+    /// What the alarms forbid (semantics §6.6); any member's alarm binds all.
+    fn forbidden(&self, command: &Command) -> Option<Refusal> {
+        let writes = matches!(
+            command,
+            Command::Put(_)
+                | Command::Delete(_)
+                | Command::Txn(_)
+                | Command::Compact { .. }
+                | Command::Grant { .. }
+                | Command::Revoke { .. }
+        );
+        if writes && self.alarms.any(AlarmKind::Corrupt) {
+            return Some(Refusal::Corrupt);
+        }
+        if alarms::cost(command) > 0 && self.alarms.any(AlarmKind::NoSpace) {
+            return Some(Refusal::NoSpace);
+        }
+        None
+    }
+
+    fn execute(&mut self, command: &Command) -> Result<Reply, Refusal> {
+        match command {
+            Command::Put(put) => {
+                let lessor = &self.lessor;
+                self.store.put(put, &|lease| lessor.knows(lease)).map(Reply::Put)
+            }
+            Command::Delete(delete) => Ok(Reply::Delete(self.store.delete(delete))),
+            Command::Txn(txn) => {
+                let lessor = &self.lessor;
+                self.store.txn(txn, &|lease| lessor.knows(lease)).map(Reply::Txn)
+            }
+            Command::Compact { revision, .. } => self.compact(*revision),
+            Command::Grant { lease, ttl } => self.grant(*lease, *ttl),
+            Command::Revoke { lease } => self.revoke(*lease),
+            Command::Checkpoint(leases) => {
+                self.lessor.apply_checkpoint(leases);
+                Ok(Reply::Done)
+            }
+            Command::Alarm { action, member, kind } => {
+                Ok(Reply::Alarms(self.alarm(*action, *member, *kind)))
+            }
+            Command::Publish { member, name, client_urls } => {
+                self.on_published(*member, name, client_urls);
+                Ok(Reply::Done)
+            }
+            Command::ClusterVersion(version) => {
+                Arc::make_mut(&mut self.cluster).version.clone_from(version);
+                self.note(Note::ClusterVersion { version: version.clone() });
+                Ok(Reply::Done)
+            }
+            Command::Range(_) => Ok(Reply::Done),
+            Command::Unsupported(what) => Err(Refusal::Unsupported(what)),
+        }
+    }
+
+    fn compact(&mut self, revision: i64) -> Result<Reply, Refusal> {
+        self.store.compact(revision)?;
+        self.note(Note::CompactionScheduled { revision });
+        self.compactor.succeeded(self.now, revision);
+        Ok(Reply::Compact { revision: self.store.revision() })
+    }
+
+    /// Keeps the answer back until the old versions are gone, also where the request itself was
+    /// refused as compacted already (semantics §2.1).
+    fn answer_when_compacted(
+        &mut self,
+        ticket: Ticket,
+        reply: Result<Reply, Refusal>,
+    ) -> Option<Result<Reply, Refusal>> {
+        let waits = matches!(reply, Ok(_) | Err(Refusal::Compacted)) && self.store.compacting();
+        if !waits || !self.tickets.is_open(ticket) {
+            return Some(reply);
+        }
+        self.compacting.push((ticket, reply));
+        None
+    }
+
+    fn grant(&mut self, lease: LeaseId, ttl: i64) -> Result<Reply, Refusal> {
+        let ttl = self.lessor.grant(self.now, lease, ttl)?;
+        Ok(Reply::Grant { lease, ttl, revision: self.store.revision() })
+    }
+
+    fn revoke(&mut self, lease: LeaseId) -> Result<Reply, Refusal> {
+        let keys = self.lessor.revoke(lease)?;
+        let revision = self.store.remove(&keys);
+        for ticket in self.renewals.remove(&lease).unwrap_or_default() {
+            self.settle(ticket, Ok(Reply::Renew { lease, ttl: 0, revision }));
+        }
+        Ok(Reply::Revoke { revision })
+    }
+
+    fn alarm(
+        &mut self,
+        action: AlarmAction,
+        member: NodeId,
+        kind: Option<AlarmKind>,
+    ) -> Vec<(NodeId, AlarmKind)> {
+        let changed = self.alarms.apply(action, member, kind);
+        for &(member, kind) in &changed {
+            match action {
+                AlarmAction::Get => {}
+                AlarmAction::Activate => self.note(Note::AlarmRaised { member, kind }),
+                AlarmAction::Deactivate => self.note(Note::AlarmDisarmed { member, kind }),
+            }
+        }
+        changed
+    }
+
+    fn on_published(&mut self, id: NodeId, name: &String, client_urls: &[String]) {
+        // A member that was removed meanwhile stays removed.
+        if let Some(member) = Arc::make_mut(&mut self.cluster).members.get_mut(&id) {
+            member.name.clone_from(name);
+            member.client_urls = client_urls.to_vec();
+        }
+    }
+
+    /// Takes the store's changes over: keys move between leases, watchers will hear.
+    fn collect_events(&mut self) {
+        for event in self.store.take_events() {
+            let before = event.prev.as_ref().map_or(LeaseId::NONE, |prev| record::lease(prev));
+            let after = if event.tombstone { LeaseId::NONE } else { record::lease(&event.record) };
+            if before != after {
+                if before != LeaseId::NONE {
+                    self.lessor.detach(before, &event.key);
+                }
+                if after != LeaseId::NONE {
+                    self.lessor.attach(after, &event.key);
+                }
+            }
+            self.events.push(event);
+        }
+    }
+
+    /// A membership change takes effect: in raft's configuration and in the list of members.
+    fn apply_change(&mut self, change: &Change) {
+        self.raft.apply_change(change);
+        let cluster = Arc::make_mut(&mut self.cluster);
+        for step in &change.steps {
+            let told = change.member.clone().unwrap_or_default();
+            match *step {
+                ChangeStep::AddVoter(id) => {
+                    let member = cluster.members.entry(id).or_insert(told);
+                    member.learner = false;
+                }
+                ChangeStep::AddLearner(id) => {
+                    cluster.members.entry(id).or_insert(told).learner = true;
+                }
+                ChangeStep::Remove(id) => {
+                    cluster.members.remove(&id);
+                }
+                ChangeStep::Update(id) => {
+                    if let Some(member) = cluster.members.get_mut(&id) {
+                        member.peer_urls = told.peer_urls;
+                    }
+                }
+            }
+        }
+    }
+}

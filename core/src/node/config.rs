@@ -1,0 +1,120 @@
+//! What a node is told at birth, what it remembers, and how it stands.
+
+use crate::command::AlarmKind;
+use crate::entry::{Entry, HardState};
+use crate::members::Cluster;
+use crate::mvcc::{self, Store};
+use crate::planner::Recovered;
+use crate::state::{LeaseRecord, RestoredImage};
+use crate::types::{Index, NodeId, Term};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// How a node behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who it is.
+    pub id: NodeId,
+    /// The cluster's id, as etcd computes it.
+    pub cluster_id: u64,
+    /// What it publishes of itself once it can: etcd's `--name`.
+    pub name: String,
+    /// And etcd's `--advertise-client-urls`.
+    pub client_urls: Vec<String>,
+    /// The cluster version that this build can serve, as `major.minor.0`.
+    pub version: String,
+    /// etcd's `--heartbeat-interval`: one raft tick.
+    pub heartbeat: Duration,
+    /// etcd's `--election-timeout`.
+    pub election: Duration,
+    /// etcd's `--pre-vote`.
+    pub pre_vote: bool,
+    /// etcd's `--snapshot-count`: entries between two checkpoints.
+    pub snapshot_count: u64,
+    /// etcd's `--snapshot-catchup-entries`: entries kept in memory for slow followers.
+    pub catch_up_entries: u64,
+    /// etcd's `LeaseCheckpoint` feature gate.
+    pub lease_checkpoint: bool,
+    /// etcd's `--quota-backend-bytes`, resolved: zero or less is no quota.
+    pub quota_bytes: i64,
+    /// etcd's `--auto-compaction-mode` and `--auto-compaction-retention`.
+    pub auto_compaction: AutoCompaction,
+}
+
+/// Which history goes by itself (semantics §2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoCompaction {
+    /// None.
+    #[default]
+    Off,
+    /// What is older than this.
+    Periodic(Duration),
+    /// What is more than this many revisions back.
+    Revision(i64),
+}
+
+/// What a node remembers from before.
+#[derive(Debug, Default)]
+pub struct Boot {
+    /// Its votes.
+    pub hard: HardState,
+    /// The state, if a checkpoint was ever written.
+    pub checkpoint: Option<Restored>,
+    /// The log behind the checkpoint; for a new cluster, its first entries.
+    pub entries: Vec<Entry>,
+    /// Whether the above was just made up for a new cluster, and must reach the disk first.
+    pub fresh: bool,
+}
+
+/// A checkpoint that came back from the disk.
+#[derive(Debug)]
+pub struct Restored {
+    /// The last entry in it.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+    /// The key space.
+    pub store: Store,
+    /// The leases.
+    pub leases: Vec<LeaseRecord>,
+    /// The alarms.
+    pub alarms: Vec<(NodeId, AlarmKind)>,
+    /// The membership.
+    pub cluster: Cluster,
+}
+
+impl Boot {
+    /// What a directory held, its entries parsed. Fails where a checkpoint's history cannot be
+    /// what was written.
+    pub fn recovered(from: Recovered, entries: Vec<Entry>) -> Result<Boot, &'static str> {
+        let restore = |image: RestoredImage| -> Result<Restored, &'static str> {
+            let chunks = image.chunks.into_iter().map(|chunk| (chunk.number, chunk.bytes));
+            let store = Store::restore(mvcc::Restored {
+                chunks: chunks.collect(),
+                tail: image.tail,
+                revision: image.revision,
+                compacted: image.compacted,
+            })?;
+            let RestoredImage { index, term, leases, alarms, cluster, .. } = image;
+            Ok(Restored { index, term, store, leases, alarms, cluster })
+        };
+        let checkpoint = from.checkpoint.map(restore).transpose()?;
+        Ok(Boot { hard: from.hard, checkpoint, entries, fresh: false })
+    }
+}
+
+/// How a node stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Who it is.
+    pub id: NodeId,
+    /// Who leads, as far as it knows.
+    pub leader: NodeId,
+    /// Raft's term.
+    pub term: Term,
+    /// Raft's commit index.
+    pub commit: Index,
+    /// The last entry applied.
+    pub applied: Index,
+}

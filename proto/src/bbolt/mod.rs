@@ -1,0 +1,44 @@
+//! The database file that etcd keeps its state in: bbolt's pages, and etcd's buckets in them.
+//!
+//! ```text
+//!   Contents ─► Survey (sizes) ─► Export (pages, a piece at a time)      Trailer (sha256)
+//!   file bytes ─► Db (pages, checked) ─► Backend (etcd's meaning)
+//! ```
+//!
+//! This is the language for others: `Maintenance.Snapshot`, the snapshot that a leader sends to a
+//! lagging follower, the offline tool and the import of an etcd data directory. Our own state
+//! never lies in it. Layout and rules: semantics §9a to §9c.
+
+mod backend;
+mod contents;
+mod export;
+mod load;
+mod page;
+mod read;
+mod trailer;
+mod values;
+
+pub use backend::{Auth, Backend, Records};
+pub use contents::{Contents, History, Items};
+pub use export::{Bucket, Export, Survey, export, survey};
+pub use page::PAGE;
+pub use read::{Db, Item, ItemIter, Tree};
+pub use trailer::{Trailer, strip};
+pub use values::{ConfState, Downgrade};
+
+/// What is wrong with a database file, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The offset of the page or value that is wrong, in bytes from the file's start.
+    pub at: u64,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "bad database at offset {}: {}", self.at, self.why)
+    }
+}
+
+impl std::error::Error for Damage {}

@@ -1,0 +1,176 @@
+//! The small values of etcd's buckets: integers, revisions, two messages, a little JSON.
+
+use super::Damage;
+use crate::pb::etcdserverpb::{AlarmMember, AlarmType};
+use crate::pb::leasepb::Lease;
+use bytes::{BufMut, Bytes, BytesMut};
+use keel_core::command::AlarmKind;
+use keel_core::members::Member;
+use keel_core::state::LeaseRecord;
+use keel_core::{LeaseId, NodeId, Revision};
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+
+/// A revision's key without and with the mark of a tombstone.
+const REVISION_LEN: usize = 17;
+const TOMBSTONE_LEN: usize = 18;
+const SEPARATOR: u8 = b'_';
+const TOMBSTONE: u8 = b't';
+
+/// A revision as a key of the bucket `key`.
+pub(super) fn revision_key(revision: Revision, tombstone: bool) -> Bytes {
+    let mut key = BytesMut::with_capacity(TOMBSTONE_LEN);
+    key.put_i64(revision.main);
+    key.put_u8(SEPARATOR);
+    key.put_i64(revision.sub);
+    if tombstone {
+        key.put_u8(TOMBSTONE);
+    }
+    key.freeze()
+}
+
+/// Reads a key of the bucket `key`.
+pub(super) fn read_revision(key: &[u8]) -> Option<(Revision, bool)> {
+    let tombstone = match (key.len(), key.last()) {
+        (REVISION_LEN, _) => false,
+        (TOMBSTONE_LEN, Some(&TOMBSTONE)) => true,
+        _ => return None,
+    };
+    let main = i64::from_be_bytes(*key.first_chunk()?);
+    let sub = i64::from_be_bytes(*key.get(9..)?.first_chunk()?);
+    let sound = key[8] == SEPARATOR && main >= 0 && sub >= 0;
+    sound.then_some((Revision { main, sub }, tombstone))
+}
+
+/// A lease as an item of the bucket `lease`.
+pub(super) fn lease_item(record: &LeaseRecord) -> (Bytes, Bytes) {
+    let key = Bytes::copy_from_slice(&record.lease.0.to_be_bytes());
+    let lease = Lease { id: record.lease.0, ttl: record.ttl, remaining_ttl: record.remaining };
+    (key, lease.encode_to_vec().into())
+}
+
+/// Reads a value of the bucket `lease`.
+pub(super) fn read_lease(value: &[u8]) -> Option<LeaseRecord> {
+    let lease = Lease::decode(value).ok()?;
+    Some(LeaseRecord { lease: LeaseId(lease.id), ttl: lease.ttl, remaining: lease.remaining_ttl })
+}
+
+/// An alarm as a key of the bucket `alarm`.
+pub(super) fn alarm_key(member: NodeId, kind: AlarmKind) -> Bytes {
+    let alarm = match kind {
+        AlarmKind::NoSpace => AlarmType::Nospace,
+        AlarmKind::Corrupt => AlarmType::Corrupt,
+    };
+    AlarmMember { member_id: member.0, alarm: alarm.into() }.encode_to_vec().into()
+}
+
+/// Reads a key of the bucket `alarm`. etcd may raise an alarm of no kind; it says nothing, and
+/// that is the inner `None`.
+pub(super) fn read_alarm(key: &[u8]) -> Option<Option<(NodeId, AlarmKind)>> {
+    let alarm = AlarmMember::decode(key).ok()?;
+    let member = NodeId(alarm.member_id);
+    match AlarmType::try_from(alarm.alarm).ok()? {
+        AlarmType::None => Some(None),
+        AlarmType::Nospace => Some(Some((member, AlarmKind::NoSpace))),
+        AlarmType::Corrupt => Some(Some((member, AlarmKind::Corrupt))),
+    }
+}
+
+/// Who votes, as etcd remembers it beside the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfState {
+    /// The voters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voters: Vec<u64>,
+    /// The learners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learners: Vec<u64>,
+    /// The voters before a change that is under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voters_outgoing: Vec<u64>,
+    /// Who becomes a learner once it is through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learners_next: Vec<u64>,
+    /// Whether the leader ends the change by itself.
+    #[serde(default)]
+    pub auto_leave: bool,
+}
+
+/// A downgrade that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downgrade {
+    /// The version to go to.
+    #[serde(rename = "target-version", default)]
+    pub target: String,
+    /// Whether it is allowed.
+    #[serde(default)]
+    pub enabled: bool,
+}
+
+/// A member's JSON, fields in etcd's order.
+#[derive(Serialize, Deserialize)]
+struct MemberJson {
+    id: u64,
+    #[serde(rename = "peerURLs", default)]
+    peer_urls: Option<Vec<String>>,
+    #[serde(rename = "isLearner", default, skip_serializing_if = "std::ops::Not::not")]
+    learner: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(rename = "clientURLs", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_urls: Option<Vec<String>>,
+}
+
+/// A member's id as a key of `members` and `members_removed`.
+pub(super) fn member_key(id: NodeId) -> Bytes {
+    id.to_string().into()
+}
+
+/// Reads a member's id.
+pub(super) fn read_member_key(key: &[u8]) -> Option<NodeId> {
+    u64::from_str_radix(std::str::from_utf8(key).ok()?, 16).ok().map(NodeId)
+}
+
+/// A member as a value of the bucket `members`.
+pub(super) fn member_value(id: NodeId, member: &Member) -> Bytes {
+    let urls = |urls: &Vec<String>| (!urls.is_empty()).then(|| urls.clone());
+    json(&MemberJson {
+        id: id.0,
+        peer_urls: urls(&member.peer_urls),
+        learner: member.learner,
+        name: member.name.clone(),
+        client_urls: urls(&member.client_urls),
+    })
+}
+
+/// Reads a value of the bucket `members`.
+pub(super) fn read_member(value: &[u8]) -> Option<(NodeId, Member)> {
+    let member: MemberJson = serde_json::from_slice(value).ok()?;
+    Some((
+        NodeId(member.id),
+        Member {
+            name: member.name,
+            peer_urls: member.peer_urls.unwrap_or_default(),
+            client_urls: member.client_urls.unwrap_or_default(),
+            learner: member.learner,
+        },
+    ))
+}
+
+/// JSON as etcd's language writes it: the same, but `<`, `>` and `&` are escaped.
+pub(super) fn json(value: &impl Serialize) -> Bytes {
+    let text = serde_json::to_string(value).expect("strings and numbers always become JSON");
+    // None of the three can stand outside of a string.
+    text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e").into()
+}
+
+/// A big-endian number.
+pub(super) fn read_u64(value: &[u8]) -> Option<u64> {
+    value.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// A value that must be readable.
+pub(super) fn sound<T>(value: Option<T>, at: u64, why: &'static str) -> Result<T, Damage> {
+    value.ok_or(Damage { at, why })
+}

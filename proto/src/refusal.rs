@@ -1,0 +1,117 @@
+//! The one table from reasons to etcd's codes and texts (surface §2). Clients match the text.
+
+use keel_core::Refusal;
+use tonic::{Code, Status};
+
+/// A request that is refused where it is parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// No key.
+    EmptyKey,
+    /// A key that no database page can hold; etcd would crash on it.
+    KeyTooLarge,
+    /// An operation of a transaction that is none.
+    KeyNotFound,
+    /// `ignore_value` beside a value.
+    ValueProvided,
+    /// `ignore_lease` beside a lease.
+    LeaseProvided,
+    /// More operations than `--max-txn-ops`.
+    TooManyOps,
+    /// A key that a transaction changes twice.
+    DuplicateKey,
+    /// A number that is no sort order or target.
+    InvalidSortOption,
+    /// An entry beyond `--max-request-bytes`.
+    RequestTooLarge,
+    /// `client-api-version` metadata that is not UTF-8.
+    InvalidClientApiVersion,
+    /// A stream whose members must be in order or of a form is not.
+    NoSortOrders,
+    /// RangeStream with a revision filter.
+    NoRevisionFilters,
+}
+
+impl Bad {
+    /// etcd's code and text.
+    #[must_use]
+    pub fn status(self) -> Status {
+        let (code, text) = match self {
+            Bad::EmptyKey => (Code::InvalidArgument, "etcdserver: key is not provided"),
+            Bad::KeyTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
+            Bad::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
+            Bad::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
+            Bad::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
+            Bad::TooManyOps => {
+                (Code::InvalidArgument, "etcdserver: too many operations in txn request")
+            }
+            Bad::DuplicateKey => {
+                (Code::InvalidArgument, "etcdserver: duplicate key given in txn request")
+            }
+            Bad::InvalidSortOption => (Code::InvalidArgument, "etcdserver: invalid sort option"),
+            Bad::RequestTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
+            Bad::InvalidClientApiVersion => {
+                (Code::InvalidArgument, "etcdserver: invalid client api version")
+            }
+            Bad::NoSortOrders => {
+                (Code::Unimplemented, "RangeStream does not support custom sort orders")
+            }
+            Bad::NoRevisionFilters => {
+                (Code::Unimplemented, "RangeStream does not support revision filters")
+            }
+        };
+        Status::new(code, text)
+    }
+}
+
+impl From<Bad> for Status {
+    fn from(bad: Bad) -> Status {
+        bad.status()
+    }
+}
+
+/// etcd's code and text for what the node refuses.
+#[must_use]
+pub fn status(refusal: Refusal) -> Status {
+    let (code, text) = match refusal {
+        Refusal::Compacted => {
+            (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted")
+        }
+        Refusal::FutureRevision => {
+            (Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision")
+        }
+        Refusal::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
+        Refusal::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
+        Refusal::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
+        Refusal::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
+        Refusal::NoSpace => {
+            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded")
+        }
+        Refusal::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
+        // etcd sends its client-side error here, which carries no code.
+        Refusal::TooManyRequests => (Code::Unknown, "etcdserver: too many requests"),
+        Refusal::TooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
+        Refusal::NoLeader => (Code::Unavailable, "etcdserver: no leader"),
+        Refusal::NotLeader => (Code::FailedPrecondition, "etcdserver: not leader"),
+        Refusal::LeaderChanged => (Code::Unavailable, "etcdserver: leader changed"),
+        Refusal::NotPrimary => (Code::Unknown, "not a primary lessor"),
+        Refusal::Timeout => (Code::Unavailable, "etcdserver: request timed out"),
+        Refusal::TimeoutLeaderFailure => (
+            Code::Unavailable,
+            "etcdserver: request timed out, possibly due to previous leader failure",
+        ),
+        Refusal::TimeoutConnectionLost => {
+            (Code::Unavailable, "etcdserver: request timed out, possibly due to connection lost")
+        }
+        Refusal::TimeoutWaitApplied => (
+            Code::Unavailable,
+            "etcdserver: request timed out, waiting for the applied index took too long",
+        ),
+        Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "context deadline exceeded"),
+        Refusal::ProposalDropped => (Code::Unknown, "raft proposal dropped"),
+        Refusal::Canceled => (Code::Canceled, "etcdserver: request canceled"),
+        Refusal::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
+        Refusal::Unsupported(what) => (Code::Unimplemented, what),
+    };
+    Status::new(code, text)
+}

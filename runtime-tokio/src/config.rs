@@ -1,0 +1,194 @@
+//! What a server is told: plain values, checked by whoever parsed them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that a server needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// etcd's `--name`.
+    pub name: String,
+    /// etcd's `--data-dir`.
+    pub data_dir: PathBuf,
+    /// Where clients connect; at least one.
+    pub listen_client: Vec<Listen>,
+    /// Where clients reach `HTTP/1` pages, where that is apart (`--listen-client-http-urls`).
+    pub listen_client_http: Vec<Listen>,
+    /// Where only `/metrics` and the health pages are served (`--listen-metrics-urls`).
+    pub listen_metrics: Vec<Listen>,
+    /// What this member tells others of itself (`--advertise-client-urls`).
+    pub advertise_client_urls: Vec<String>,
+    /// What it tells peers of itself (`--initial-advertise-peer-urls`).
+    pub advertise_peer_urls: Vec<String>,
+    /// Who the node is, and its timing.
+    pub node: keel_core::Config,
+    /// The cluster that an empty disk boots into (`--initial-cluster`). A disk that has an owner
+    /// keeps its own.
+    pub cluster: keel_core::members::Cluster,
+    /// How many shards accept connections; `None` is one for each core that this process may use.
+    pub shards: Option<usize>,
+    /// Bounds on what a client may send and hold.
+    pub limits: Limits,
+    /// What is logged, how and where.
+    pub log: Log,
+    /// Further fields of the line `starting an etcd server`: flags that only their parser knows.
+    pub shown: Vec<(String, serde_json::Value)>,
+    /// How long a graceful stop waits for clients to finish.
+    pub drain: Duration,
+    /// How log records reach the disk.
+    pub backend: Backend,
+}
+
+impl Config {
+    /// Every address to listen on, and what for.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (Traffic, &Listen)> {
+        let apart = !self.listen_client_http.is_empty();
+        let client = if apart { Traffic::Grpc } else { Traffic::Both };
+        let client = self.listen_client.iter().map(move |listen| (client, listen));
+        let pages = self.listen_client_http.iter().map(|listen| (Traffic::Http, listen));
+        let metrics = self.listen_metrics.iter().map(|listen| (Traffic::Metrics, listen));
+        client.chain(pages).chain(metrics)
+    }
+}
+
+/// What a listener is for (surface §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    /// gRPC and pages.
+    Both,
+    /// Only gRPC: the pages have a listener of their own.
+    Grpc,
+    /// Only pages.
+    Http,
+    /// Only `/metrics` and the health pages.
+    Metrics,
+}
+
+impl Traffic {
+    /// The flag that names such listeners.
+    pub(crate) fn flag(self) -> &'static str {
+        match self {
+            Traffic::Both | Traffic::Grpc => "--listen-client-urls",
+            Traffic::Http => "--listen-client-http-urls",
+            Traffic::Metrics => "--listen-metrics-urls",
+        }
+    }
+
+    /// How etcd's log calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Traffic::Both => "grpc+http",
+            Traffic::Grpc => "grpc",
+            Traffic::Http => "http",
+            Traffic::Metrics => "metrics",
+        }
+    }
+}
+
+/// One address to listen on, and the URL that it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// As the operator wrote it: errors and log lines name it.
+    pub url: String,
+    /// As the socket wants it.
+    pub addr: SocketAddr,
+}
+
+/// Bounds on clients (semantics §6.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// etcd's `--max-request-bytes`: the marshalled request. The transport takes 512 KiB more.
+    pub request_bytes: usize,
+    /// etcd's `--max-txn-ops`.
+    pub txn_ops: usize,
+    /// etcd's `--max-concurrent-streams`, a connection.
+    pub concurrent_streams: u32,
+    /// etcd's `--grpc-keepalive-interval`: how long a connection may be silent before the server
+    /// pings it; zero never pings.
+    pub keepalive_interval: Duration,
+    /// etcd's `--grpc-keepalive-timeout`: how long the server waits for the answer.
+    pub keepalive_timeout: Duration,
+    /// Requests that may wait for the driver; more are refused as etcd refuses them.
+    pub inbox: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            request_bytes: keel_core::limits::REQUEST_BYTES_MAX,
+            txn_ops: keel_core::limits::TXN_OPS_MAX,
+            concurrent_streams: u32::MAX,
+            keepalive_interval: Duration::from_secs(2 * 60 * 60),
+            keepalive_timeout: Duration::from_secs(20),
+            inbox: 8192,
+        }
+    }
+}
+
+/// What is logged, how and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// etcd's `--log-level`: lines below it are dropped.
+    pub level: Level,
+    /// etcd's `--log-format`.
+    pub format: LogFormat,
+    /// etcd's `--log-outputs`; each gets every line.
+    pub outputs: Vec<LogOutput>,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { level: Level::Info, format: LogFormat::Json, outputs: vec![LogOutput::Stderr] }
+    }
+}
+
+/// How much a line matters, zap's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever looks into one problem.
+    Debug,
+    /// What an operator likes to know.
+    Info,
+    /// What an operator should look at.
+    Warn,
+    /// What went wrong.
+    Error,
+    /// The server stops because of a broken promise (zap's `dpanic` and `panic` fall together).
+    Panic,
+    /// The server stops because it cannot go on.
+    Fatal,
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Columns between tabs.
+    Console,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    /// The standard error stream.
+    Stderr,
+    /// The standard output stream.
+    Stdout,
+    /// The end of a file.
+    File(PathBuf),
+}
+
+/// How log records reach the disk. Each is durable; benches/wal.rs compares them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// Copied into the mapped tail segment, then `fdatasync`.
+    Map,
+    /// `pwrite` on the driver's thread, then `fdatasync`. The default: as fast
+    /// as the map for small commits, 1.5 times as fast for large ones, on any file system.
+    #[default]
+    Pwrite,
+    /// `pwrite` around the page cache (`O_DIRECT`) on the helper thread, then `fdatasync`.
+    Direct,
+}

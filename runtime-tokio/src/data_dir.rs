@@ -1,0 +1,84 @@
+//! The data directory and its lock. The lock comes before the port: SO_REUSEPORT would let a
+//! second server bind silently.
+
+use crate::disk::DiskFailure;
+use crate::failure::Failure;
+use rustix::fs::FlockOperation;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A directory that only this process uses, until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// The lock is on this descriptor.
+    _lock: fs::File,
+}
+
+impl DataDir {
+    /// Makes the directory if it is missing, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// Says which directory another process holds, or which cannot be made.
+    pub fn lock(path: &Path) -> Result<DataDir, Failure> {
+        let at = path.display();
+        make(path).map_err(|e| Failure::new(format!("--data-dir: cannot make {at}: {e}")))?;
+        let open = fs::File::open(path);
+        let lock = open.map_err(|e| Failure::new(format!("--data-dir: cannot open {at}: {e}")))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(DataDir { path: path.to_path_buf(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Failure::new(format!(
+                "--data-dir: another process holds the lock of {at}: stop it, or name another directory"
+            ))),
+            Err(e) => Err(Failure::new(format!("--data-dir: cannot lock {at}: {e}"))),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses a directory that etcd has written: its files are not ours to add to.
+    ///
+    /// # Errors
+    ///
+    /// Names etcd's files and what to do.
+    pub fn refuse_foreign(&self) -> Result<(), Failure> {
+        for foreign in ["member/wal", "member/snap"] {
+            let at = self.path.join(foreign);
+            if at.exists() {
+                return Err(Failure::new(format!(
+                    "--data-dir: {} is etcd's: take a snapshot with etcdctl and start from it in an empty directory",
+                    at.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a directory inside it, durably.
+    pub(crate) fn make(&self, inside: &str) -> Result<(), DiskFailure> {
+        let mut path = self.path.clone();
+        for part in Path::new(inside) {
+            let parent = path.clone();
+            path.push(part);
+            let fail =
+                |source| DiskFailure { action: "make", path: path.display().to_string(), source };
+            if !path.is_dir() {
+                make(&path).map_err(fail)?;
+                fs::File::open(&parent).and_then(|dir| dir.sync_all()).map_err(fail)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory that only its owner may enter, as etcd does.
+fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

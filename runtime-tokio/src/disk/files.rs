@@ -1,0 +1,287 @@
+//! The five verbs, on the files of one directory. Any thread may carry them out.
+
+use super::DiskFailure;
+use super::map::write_out;
+use crate::config::Backend;
+use crate::data_dir::DataDir;
+use bytes::Bytes;
+use keel_core::disk::{DiskOp, File, Lane};
+use keel_core::limits::{PAGE, SECTOR};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How much of a background write is begun at once.
+const PIECE: usize = 128 * 1024;
+
+/// How long a background write waits after a piece, while commits go on.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// How many pieces the kernel takes in one call.
+const SLICES_MAX: usize = 1024;
+
+/// The directories that hold files.
+const HOMES: [&str; 2] = ["member/log", "member/state"];
+
+/// The data directory and its open files.
+#[derive(Debug)]
+pub(super) struct Files {
+    dir: DataDir,
+    backend: Backend,
+    open: Mutex<BTreeMap<File, Arc<fs::File>>>,
+    /// The log's tail once more, opened around the page cache.
+    direct: Mutex<Option<(File, Arc<fs::File>)>>,
+    /// Commits so far: background writes pause only while it moves.
+    commits: AtomicU64,
+    /// Where it stood when the last piece went out.
+    paced: AtomicU64,
+}
+
+impl Files {
+    /// Makes the directories that are missing.
+    pub(super) fn open(dir: DataDir, backend: Backend) -> Result<Files, DiskFailure> {
+        for home in HOMES {
+            dir.make(home)?;
+        }
+        let (open, direct) = Default::default();
+        let (commits, paced) = Default::default();
+        Ok(Files { dir, backend, open, direct, commits, paced })
+    }
+
+    /// A failure on one of the files.
+    pub(super) fn failure(
+        &self,
+        action: &'static str,
+        file: File,
+        source: io::Error,
+    ) -> DiskFailure {
+        DiskFailure { action, path: self.path(file).display().to_string(), source }
+    }
+
+    fn path(&self, file: File) -> PathBuf {
+        self.dir.path().join(file.name())
+    }
+
+    /// The published files and their lengths, ascending. Removes what was never published, and
+    /// makes durable what is seen: a rename may have reached the directory, but not the disk.
+    pub(super) fn list(&self) -> Result<Vec<(File, u64)>, DiskFailure> {
+        let mut found = Vec::new();
+        for home in HOMES {
+            let at = self.dir.path().join(home);
+            let fail =
+                |source| DiskFailure { action: "list", path: at.display().to_string(), source };
+            for entry in fs::read_dir(&at).map_err(fail)? {
+                let entry = entry.map_err(fail)?;
+                let name = format!("{home}/{}", entry.file_name().to_string_lossy());
+                if let Some(file) = File::parse(&name) {
+                    found.push((file, entry.metadata().map_err(fail)?.len()));
+                } else if File::is_temporary(&name) {
+                    fs::remove_file(entry.path()).map_err(fail)?;
+                }
+            }
+            sync_dir(&at)?;
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// An open file.
+    pub(super) fn handle(&self, file: File) -> Result<Arc<fs::File>, DiskFailure> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = open.get(&file) {
+            return Ok(Arc::clone(handle));
+        }
+        let handle = OpenOptions::new().read(true).write(true).open(self.path(file));
+        let handle = Arc::new(handle.map_err(|e| self.failure("open", file, e))?);
+        // What a sequential reader would leave in the page cache makes later commits dear.
+        rustix::fs::fadvise(&*handle, 0, None, rustix::fs::Advice::Random)
+            .map_err(|e| self.failure("advise on", file, e.into()))?;
+        open.insert(file, Arc::clone(&handle));
+        Ok(handle)
+    }
+
+    /// Carries out one operation as its lane wants it.
+    pub(super) fn carry_out(&self, lane: Lane, op: &DiskOp) -> Result<(), DiskFailure> {
+        match (op, lane) {
+            (DiskOp::Allocate { file, len }, _) => self.allocate(*file, *len),
+            (DiskOp::Write { file, at, bytes }, Lane::Log) => match self.backend {
+                Backend::Direct => self.write_direct(*file, *at, bytes),
+                Backend::Map | Backend::Pwrite => self.write(*file, *at, bytes),
+            },
+            (DiskOp::Write { file, at, bytes }, Lane::Bulk) => self.write_paced(*file, *at, bytes),
+            (DiskOp::Sync { file }, _) => {
+                self.sync(*file)?;
+                if lane == Lane::Log {
+                    self.commits.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+            (DiskOp::Publish { file }, _) => self.publish(*file),
+            (DiskOp::Remove { file }, _) => self.remove(*file),
+        }
+    }
+
+    /// Puts pieces, one after the other, at once. A commit has two pieces for each of its
+    /// records, so they go to the kernel together.
+    pub(super) fn write(
+        &self,
+        file: File,
+        mut at: u64,
+        pieces: &[Bytes],
+    ) -> Result<(), DiskFailure> {
+        let handle = self.handle(file)?;
+        let fail = |e| self.failure("write", file, e);
+        let filled = pieces.iter().filter(|piece| !piece.is_empty());
+        let mut slices: Vec<IoSlice<'_>> = filled.map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            let many = &rest[..rest.len().min(SLICES_MAX)];
+            let wrote = match rustix::io::pwritev(&*handle, many, at) {
+                Ok(0) => return Err(fail(io::ErrorKind::WriteZero.into())),
+                Ok(wrote) => wrote,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(fail(error.into())),
+            };
+            at += wrote as u64;
+            IoSlice::advance_slices(&mut rest, wrote);
+        }
+        Ok(())
+    }
+
+    /// Puts pieces around the page cache, as one write from memory that the device can read. What
+    /// does not fill sectors cannot go this way.
+    fn write_direct(&self, file: File, at: u64, pieces: &[Bytes]) -> Result<(), DiskFailure> {
+        let len: usize = pieces.iter().map(Bytes::len).sum();
+        if !at.is_multiple_of(SECTOR as u64) || !len.is_multiple_of(SECTOR) {
+            return self.write(file, at, pieces);
+        }
+        let fail = |e| self.failure("write", file, e);
+        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = match &*direct {
+            Some((tail, handle)) if *tail == file => Arc::clone(handle),
+            _ => {
+                let mut options = OpenOptions::new();
+                let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+                options.write(true).custom_flags(flags);
+                let handle = Arc::new(options.open(self.path(file)).map_err(fail)?);
+                *direct = Some((file, Arc::clone(&handle)));
+                handle
+            }
+        };
+        let mut memory = vec![0; len + PAGE];
+        let from = memory.as_ptr().align_offset(PAGE);
+        let mut end = from;
+        for piece in pieces {
+            memory[end..end + piece.len()].copy_from_slice(piece);
+            end += piece.len();
+        }
+        handle.write_all_at(&memory[from..end], at).map_err(fail)
+    }
+
+    /// Puts pieces, one after the other, so that commits beside it are not delayed.
+    fn write_paced(&self, file: File, at: u64, pieces: &[Bytes]) -> Result<(), DiskFailure> {
+        let handle = self.handle(file)?;
+        let fail = |e| self.failure("write", file, e);
+        let mut pace = Pace::new(self, &handle, at);
+        for piece in pieces {
+            for part in piece.chunks(PIECE) {
+                handle.write_all_at(part, pace.at).map_err(fail)?;
+                pace.wrote(part.len()).map_err(fail)?;
+            }
+        }
+        pace.flush().map_err(fail)
+    }
+
+    /// Makes a file of zeros under its temporary name. Each `write` is a page long: larger ones
+    /// make large folios in the page cache, and a commit through the map would dirty a whole one.
+    fn allocate(&self, file: File, len: u64) -> Result<(), DiskFailure> {
+        let path = self.dir.path().join(file.temporary());
+        let fail =
+            |source| DiskFailure { action: "allocate", path: path.display().to_string(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let handle = Arc::new(options.open(&path).map_err(fail)?);
+        let zeros = [0; PAGE];
+        let mut pace = Pace::new(self, &handle, 0);
+        while pace.at < len {
+            let part = usize::try_from(len - pace.at).map_or(PAGE, |rest| rest.min(PAGE));
+            handle.write_all_at(&zeros[..part], pace.at).map_err(fail)?;
+            pace.wrote(part).map_err(fail)?;
+        }
+        pace.flush().map_err(fail)?;
+        handle.sync_all().map_err(fail)?;
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(file, handle);
+        Ok(())
+    }
+
+    fn sync(&self, file: File) -> Result<(), DiskFailure> {
+        let handle = self.handle(file)?;
+        rustix::fs::fdatasync(&*handle).map_err(|e| self.failure("fdatasync", file, e.into()))
+    }
+
+    fn publish(&self, file: File) -> Result<(), DiskFailure> {
+        let from = self.dir.path().join(file.temporary());
+        fs::rename(from, self.path(file)).map_err(|e| self.failure("publish", file, e))?;
+        self.sync_home(file)
+    }
+
+    fn remove(&self, file: File) -> Result<(), DiskFailure> {
+        fs::remove_file(self.path(file)).map_err(|e| self.failure("remove", file, e))?;
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
+        self.sync_home(file)
+    }
+
+    /// Syncs the directory that a file lies in.
+    fn sync_home(&self, file: File) -> Result<(), DiskFailure> {
+        let path = self.path(file);
+        let home = path.parent().expect("a file's name has a directory in it");
+        sync_dir(home)
+    }
+}
+
+/// Makes what happened to a directory's names durable.
+fn sync_dir(path: &Path) -> Result<(), DiskFailure> {
+    let fail = |source| DiskFailure { action: "sync", path: path.display().to_string(), source };
+    fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(fail)
+}
+
+/// Paces one background write.
+struct Pace<'a> {
+    files: &'a Files,
+    handle: &'a fs::File,
+    /// Where the next byte goes.
+    at: u64,
+    /// Where the piece begins that is being gathered.
+    piece: u64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(files: &'a Files, handle: &'a fs::File, at: u64) -> Pace<'a> {
+        Pace { files, handle, at, piece: at }
+    }
+
+    /// Counts what was written; a whole piece goes out.
+    fn wrote(&mut self, len: usize) -> io::Result<()> {
+        self.at += len as u64;
+        if self.at - self.piece < PIECE as u64 { Ok(()) } else { self.flush() }
+    }
+
+    /// Sends out what was gathered. If a commit came by meanwhile, the next piece waits.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.at == self.piece {
+            return Ok(());
+        }
+        write_out(self.handle, self.piece, self.at - self.piece)?;
+        self.piece = self.at;
+        let commits = self.files.commits.load(Ordering::Relaxed);
+        if self.files.paced.swap(commits, Ordering::Relaxed) != commits {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! What the core reports, as the lines that operators and their scripts know from etcd.
+//!
+//! The one file of the runtime that speaks of terms, leases and revisions: to print them.
+
+use crate::clock::Clock;
+use crate::config::Level;
+use crate::journal::{Journal, go_duration};
+use keel_core::command::AlarmKind;
+use keel_core::{Instant, NodeId, Note, Term};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A group commit that takes longer is worth a warning, as in etcd.
+const SLOW_SYNC: Duration = Duration::from_secs(1);
+
+/// Turns notes into lines. It remembers what etcd's wording needs to know from before.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    journal: Journal,
+    clock: Clock,
+    member: NodeId,
+    leader: NodeId,
+    term: Term,
+    /// Whether a pre-vote came before: then the election was announced with it.
+    asked: bool,
+    /// When the running compaction was accepted.
+    compacting: Option<Instant>,
+    /// Whether the warning about peers that cannot be reached was given.
+    warned: bool,
+}
+
+impl Notes {
+    /// Notes of one member.
+    pub(crate) fn new(journal: Journal, clock: Clock, member: NodeId) -> Notes {
+        Notes {
+            journal,
+            clock,
+            member,
+            leader: NodeId::NONE,
+            term: Term(0),
+            asked: false,
+            compacting: None,
+            warned: false,
+        }
+    }
+
+    /// A message to a peer was dropped: this build has no links to peers.
+    pub(crate) fn unreachable(&mut self, peer: NodeId) {
+        if !std::mem::replace(&mut self.warned, true) {
+            let peer = Value::from(peer.to_string());
+            self.journal
+                .warn("dropped a message: peers cannot be reached", &[("remote-peer-id", peer)]);
+        }
+    }
+
+    /// A group commit took this long, from the driver and back to it.
+    pub(crate) fn synced(&mut self, took: Duration) {
+        if took > SLOW_SYNC {
+            let expected = ("expected-duration", go_duration(SLOW_SYNC).into());
+            self.journal.warn("slow fdatasync", &[("took", go_duration(took).into()), expected]);
+        }
+    }
+
+    /// Writes the lines of a note, if it is worth any.
+    pub(crate) fn note(&mut self, note: &Note) {
+        match *note {
+            Note::BecameFollower { term, leader: _ } => {
+                (self.term, self.asked) = (term, false);
+                self.raft(format_args!("became follower at term {}", term.0));
+            }
+            Note::BecamePreCandidate { term } => {
+                (self.term, self.asked) = (term, true);
+                self.raft(format_args!("is starting a new election at term {}", term.0));
+                self.raft(format_args!("became pre-candidate at term {}", term.0));
+            }
+            Note::BecameCandidate { term } => {
+                if !self.asked {
+                    let before = term.0.saturating_sub(1);
+                    self.raft(format_args!("is starting a new election at term {before}"));
+                }
+                self.term = term;
+                self.raft(format_args!("became candidate at term {}", term.0));
+            }
+            Note::BecameLeader { term } => {
+                (self.term, self.asked) = (term, false);
+                self.raft(format_args!("became leader at term {}", term.0));
+            }
+            Note::LeaderChanged { leader, term } => self.leader_changed(leader, term),
+            Note::ProposalDropped => {
+                self.raft(format_args!("no leader at term {}; dropping proposal", self.term.0));
+            }
+            Note::PeerRefused { peer, why } => {
+                let fields = [("remote-peer-id", peer.to_string().into()), ("reason", why.into())];
+                self.journal.warn("refused a message of a peer", &fields);
+            }
+            Note::AlarmRaised { member, kind } => self.alarm("alarm raised", member, kind),
+            Note::AlarmDisarmed { member, kind } => self.alarm("alarm disarmed", member, kind),
+            Note::LeaseExpired { lease } => {
+                let lease = Value::from(format!("{:016x}", lease.0));
+                self.journal.debug("lease expired", &[("lease-id", lease)]);
+            }
+            Note::CompactionScheduled { revision } => {
+                self.compacting.get_or_insert(self.clock.now());
+                self.journal
+                    .debug("scheduled compaction", &[("compact-revision", revision.into())]);
+            }
+            Note::CompactionFinished { revision, hash } => self.compacted(revision, hash),
+            Note::CheckpointStarted { index } => {
+                let fields = [
+                    ("local-member-id", self.id()),
+                    ("local-member-applied-index", index.0.into()),
+                ];
+                self.journal.info("triggering snapshot", &fields);
+            }
+            Note::CheckpointFinished { index } => {
+                self.journal.info("saved snapshot to disk", &[("snapshot-index", index.0.into())]);
+            }
+            // Too frequent for lines: they are read off the status.
+            Note::Committed { .. } | Note::Applied { .. } => {}
+        }
+    }
+
+    fn leader_changed(&mut self, leader: NodeId, term: Term) {
+        self.term = term;
+        let (before, term) = (std::mem::replace(&mut self.leader, leader), term.0);
+        let me = self.member;
+        let line = match (before, leader) {
+            (NodeId::NONE, NodeId::NONE) => return,
+            (NodeId::NONE, now) => format!("raft.node: {me} elected leader {now} at term {term}"),
+            (before, NodeId::NONE) => {
+                format!("raft.node: {me} lost leader {before} at term {term}")
+            }
+            (before, now) => {
+                format!("raft.node: {me} changed leader from {before} to {now} at term {term}")
+            }
+        };
+        self.journal.raft(Level::Info, &line);
+    }
+
+    fn compacted(&mut self, revision: i64, hash: u32) {
+        let begun = self.compacting.take();
+        let took = begun.map(|begun| go_duration(self.clock.now().since(begun)));
+        let fields =
+            [("compact-revision", revision.into()), ("took", took.into()), ("hash", hash.into())];
+        self.journal.info("finished scheduled compaction", &fields);
+    }
+
+    fn alarm(&self, what: &str, member: NodeId, kind: AlarmKind) {
+        let kind = match kind {
+            AlarmKind::NoSpace => "NOSPACE",
+            AlarmKind::Corrupt => "CORRUPT",
+        };
+        self.journal.warn(what, &[("alarm", kind.into()), ("from", member.to_string().into())]);
+    }
+
+    fn id(&self) -> Value {
+        Value::from(self.member.to_string())
+    }
+
+    /// A line of the logger `raft`: each begins with the member's id.
+    #[track_caller]
+    fn raft(&self, what: std::fmt::Arguments<'_>) {
+        self.journal.raft(Level::Info, &format!("{} {what}", self.member));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogFormat;
+    use keel_core::Index;
+
+    #[test]
+    fn an_election_reads_as_in_etcd() {
+        let clock = Clock::simulated(Duration::ZERO);
+        let (journal, lines) = Journal::memory(Level::Info, LogFormat::Json, clock);
+        let me = NodeId(0x99bc_a5ff_d3b6_b513);
+        let mut notes = Notes::new(journal, clock, me);
+        for note in [
+            Note::BecameFollower { term: Term(1), leader: NodeId::NONE },
+            Note::BecamePreCandidate { term: Term(1) },
+            Note::BecameCandidate { term: Term(2) },
+            Note::BecameLeader { term: Term(2) },
+            Note::LeaderChanged { leader: me, term: Term(2) },
+            Note::Committed { index: Index(3) },
+            Note::LeaderChanged { leader: NodeId(0xb), term: Term(3) },
+            Note::LeaderChanged { leader: NodeId::NONE, term: Term(3) },
+            Note::BecameCandidate { term: Term(4) },
+        ] {
+            notes.note(&note);
+        }
+        let bytes = lines.lock().expect("no test thread panics with it").clone();
+        let messages: Vec<String> = String::from_utf8(bytes)
+            .expect("lines are text")
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect(line)["msg"].clone())
+            .map(|msg| msg.as_str().expect("a message is text").to_owned())
+            .collect();
+        let expected = [
+            "99bca5ffd3b6b513 became follower at term 1",
+            "99bca5ffd3b6b513 is starting a new election at term 1",
+            "99bca5ffd3b6b513 became pre-candidate at term 1",
+            "99bca5ffd3b6b513 became candidate at term 2",
+            "99bca5ffd3b6b513 became leader at term 2",
+            "raft.node: 99bca5ffd3b6b513 elected leader 99bca5ffd3b6b513 at term 2",
+            "raft.node: 99bca5ffd3b6b513 changed leader from 99bca5ffd3b6b513 to b at term 3",
+            "raft.node: 99bca5ffd3b6b513 lost leader b at term 3",
+            "99bca5ffd3b6b513 is starting a new election at term 3",
+            "99bca5ffd3b6b513 became candidate at term 4",
+        ];
+        assert_eq!(messages, expected);
+    }
+
+    #[test]
+    fn only_a_slow_sync_is_worth_a_line() {
+        let clock = Clock::simulated(Duration::ZERO);
+        let (journal, lines) = Journal::memory(Level::Warn, LogFormat::Json, clock);
+        let mut notes = Notes::new(journal, clock, NodeId(1));
+        notes.synced(SLOW_SYNC);
+        assert!(lines.lock().expect("no test thread panics with it").is_empty());
+        notes.synced(Duration::from_millis(1500));
+        let bytes = lines.lock().expect("no test thread panics with it").clone();
+        let line = String::from_utf8(bytes).expect("lines are text");
+        assert!(
+            line.contains(r#""msg":"slow fdatasync","took":"1.5s","expected-duration":"1s""#),
+            "{line}"
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! How a server comes up and goes down: which task runs where, in which order.
+
+use crate::banner;
+use crate::clock::Clock;
+use crate::config::{Config, Listen, Traffic};
+use crate::data_dir::DataDir;
+use crate::disk::{Disk, MapDisk};
+use crate::entropy;
+use crate::failure::Failure;
+use crate::heart::Heart;
+use crate::journal::Journal;
+use crate::net::{Net, TcpNet};
+use crate::shard::Shard;
+use crate::stop::Stop;
+use keel_proto::Handle;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle, LocalSet};
+
+/// What a server lives in: the machine, or a simulator's idea of one.
+pub struct World<N, D> {
+    /// Where connections come from.
+    pub net: N,
+    /// Where files lie.
+    pub disk: D,
+    /// What time it is.
+    pub clock: Clock,
+    /// What the core's randomness grows from.
+    pub seed: u64,
+    /// Where lines go.
+    pub journal: Journal,
+    /// Where the init daemon wants to hear that the server is ready (`NOTIFY_SOCKET`).
+    pub init_socket: Option<OsString>,
+}
+
+/// A server that runs beside the caller.
+pub struct Running {
+    handle: Handle,
+    stop: Stop,
+    end: JoinHandle<Result<(), Failure>>,
+}
+
+impl Running {
+    /// The way in, past the sockets.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Asks it to stop gracefully.
+    pub fn stop(&self) {
+        self.stop.ask();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// What ended it, if nobody asked for its end.
+    pub async fn ended(self) -> Result<(), Failure> {
+        joined(self.end.await)
+    }
+}
+
+/// Starts a server with one shard inside the caller's `LocalSet`.
+///
+/// # Errors
+///
+/// Damage on the disk.
+pub async fn start<N: Net, D: Disk>(
+    config: Config,
+    world: World<N, D>,
+) -> Result<Running, Failure> {
+    launch(Arc::new(config), world, 1, |_| unreachable!("there is one shard")).await
+}
+
+/// Serves until SIGTERM or SIGINT, then stops gracefully. Blocks the thread that calls it.
+///
+/// # Errors
+///
+/// A [`Failure`] prints as the one line that the operator needs; the process exits with 1 then.
+pub fn run(config: Config) -> Result<(), Failure> {
+    let clock = Clock::machine();
+    let journal = Journal::open(&config.log, clock)?;
+    // The directory before the ports: SO_REUSEPORT would let a second server bind.
+    let dir = DataDir::lock(&config.data_dir)?;
+    dir.refuse_foreign()?;
+    banner::beginning(&journal, &config);
+    probe(&config)?;
+    let disk = MapDisk::open(dir, config.backend)?;
+    let init_socket = std::env::var_os("NOTIFY_SOCKET");
+    let world = World { net: TcpNet, disk, clock, seed: entropy::seed()?, journal, init_socket };
+    let runtime = executor()?;
+    LocalSet::new().block_on(&runtime, serve(Arc::new(config), world))
+}
+
+/// The life of a production server, on the thread of shard 0.
+async fn serve(config: Arc<Config>, world: World<TcpNet, MapDisk>) -> Result<(), Failure> {
+    let journal = world.journal.clone();
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let shards = config.shards.unwrap_or(cores).max(1);
+    let running = launch(Arc::clone(&config), world, shards, spawn).await?;
+    let signals = tokio::task::spawn_local(hear_signals(running.stop.clone(), journal.clone())?);
+    let result = running.ended().await;
+    signals.abort();
+    banner::closed(&journal, &config);
+    result
+}
+
+/// Brings up the driver and the first shard here, and each further shard where `place` puts it.
+async fn launch<N: Net, D: Disk>(
+    config: Arc<Config>,
+    world: World<N, D>,
+    shards: usize,
+    place: impl Fn(Shard<N>) -> Result<(), Failure>,
+) -> Result<Running, Failure> {
+    let World { net, disk, clock, seed, journal, mut init_socket } = world;
+    let (hubs, batches): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
+    let heart = Heart::start(&config, disk, clock, seed, &journal, hubs).await?;
+    let (stop, handle) = (Stop::new(), heart.handle.clone());
+    let (end, ends) = mpsc::unbounded_channel();
+    for (number, batches) in batches.into_iter().enumerate() {
+        let shard = Shard {
+            number,
+            shards,
+            net: net.clone(),
+            config: Arc::clone(&config),
+            handle: handle.clone(),
+            batches,
+            clock,
+            journal: journal.clone(),
+            init_socket: init_socket.take(),
+            stop: stop.clone(),
+            end: end.clone(),
+        };
+        if number == 0 {
+            tokio::task::spawn_local(shard.run());
+        } else {
+            place(shard)?;
+        }
+    }
+    let end = tokio::task::spawn_local(supervise(heart, ends, stop.clone()));
+    Ok(Running { handle, stop, end })
+}
+
+/// Puts a shard on a thread of its own.
+fn spawn(shard: Shard<TcpNet>) -> Result<(), Failure> {
+    let runtime = executor()?;
+    let name = format!("keel-shard-{}", shard.number);
+    let body = move || LocalSet::new().block_on(&runtime, shard.run());
+    let thread = thread::Builder::new().name(name).spawn(body);
+    thread.map(drop).map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
+}
+
+/// Waits for the shards, then lets the driver write its last checkpoint. Whoever fails first
+/// ends everybody.
+async fn supervise(
+    mut heart: Heart,
+    mut ends: mpsc::UnboundedReceiver<Result<(), Failure>>,
+    stop: Stop,
+) -> Result<(), Failure> {
+    let mut result = Ok(());
+    loop {
+        tokio::select! {
+            biased;
+            failed = &mut heart.driver => {
+                stop.ask();
+                return joined(failed);
+            }
+            end = ends.recv() => match end {
+                Some(Ok(())) => {}
+                Some(Err(failure)) => {
+                    stop.ask();
+                    result = result.and(Err(failure));
+                }
+                None => break,
+            }
+        }
+    }
+    heart.finish.ask();
+    result.and(joined(heart.driver.await))
+}
+
+/// The result of a task; its panic goes on in the one who waits for it.
+fn joined(result: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
+    result.unwrap_or_else(|lost| match lost.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(Failure::new("the executor ended before the server")),
+    })
+}
+
+/// A thread's executor.
+fn executor() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("cannot start an executor: {error}")))
+}
+
+/// Finds a port that somebody else listens on.
+fn probe(config: &Config) -> Result<(), Failure> {
+    for (traffic, listen) in config.listeners() {
+        TcpNet::probe(listen.addr).map_err(|error| cannot_listen(traffic, listen, &error))?;
+    }
+    Ok(())
+}
+
+/// The operator's line about an address, in Go's words, which scripts look for.
+pub(crate) fn cannot_listen(traffic: Traffic, listen: &Listen, error: &io::Error) -> Failure {
+    let flag = traffic.flag();
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => String::from("address already in use"),
+        io::ErrorKind::AddrNotAvailable => String::from("cannot assign requested address"),
+        io::ErrorKind::PermissionDenied => String::from("permission denied"),
+        _ => error.to_string(),
+    };
+    Failure::new(format!("{flag}: {}: listen tcp {}: bind: {why}", listen.url, listen.addr))
+}
+
+/// Stops the server at the first SIGTERM or SIGINT.
+fn hear_signals(stop: Stop, journal: Journal) -> Result<impl Future<Output = ()>, Failure> {
+    let hear =
+        |kind| signal(kind).map_err(|error| Failure::new(format!("cannot hear signals: {error}")));
+    let (mut term, mut int) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    Ok(async move {
+        let name = tokio::select! {
+            biased;
+            _ = term.recv() => "terminated",
+            _ = int.recv() => "interrupt",
+        };
+        journal.info("received signal; shutting down", &[("signal", Value::from(name))]);
+        stop.ask();
+    })
+}

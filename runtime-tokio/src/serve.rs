@@ -1,0 +1,153 @@
+//! Connections: hyper's HTTP/1.1 and HTTP/2 on one port, a task each, on the shard that accepted.
+//!
+//! What a request means is `proto`'s business; here are the socket, the limits of the transport,
+//! and the two ways to end: a client's deadline and a graceful stop.
+
+use crate::config::Limits;
+use crate::deadline;
+use crate::journal::Journal;
+use crate::net::Listener;
+use crate::stop::Stop;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use serde_json::Value;
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tonic::body::Body;
+
+/// How long a client may take to send the head of an HTTP/1.1 request, as in etcd.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// What one stream may have sent before it is read: a request at its bound needs two windows.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+
+/// What all streams of a connection may have sent before it is read.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Waits after failed accepts, doubling: out of descriptors is a state that passes.
+const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// One listener's way of serving.
+#[derive(Clone, Debug)]
+pub(crate) struct Door<A> {
+    /// Answers one request; a clone a connection.
+    pub(crate) answer: A,
+    /// The transport's bounds.
+    pub(crate) limits: Limits,
+    /// Connections open at once, at most; more wait to be accepted.
+    pub(crate) connections: usize,
+    /// Where errors of connections go.
+    pub(crate) journal: Journal,
+    /// Ends it.
+    pub(crate) stop: Stop,
+}
+
+impl<A, F> Door<A>
+where
+    A: Fn(Request<Incoming>) -> F + Clone + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+{
+    /// Accepts until asked to stop, then waits until every connection has ended by itself. The
+    /// caller bounds that wait: dropping the future closes what is still open.
+    pub(crate) async fn serve<L: Listener>(self, mut listener: L) {
+        let transport = transport(&self.limits);
+        let mut connections = JoinSet::new();
+        let mut pause = ACCEPT_PAUSE.0;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stop.asked() => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+                accepted = listener.accept(), if connections.len() < self.connections => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    pause = ACCEPT_PAUSE.0;
+                    let peer = peer.to_string();
+                    connections.spawn_local(self.clone().connection(
+                        transport.clone(),
+                        stream,
+                        peer,
+                    ));
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    let error = Value::from(error.to_string());
+                    self.journal.warn("cannot accept a client's connection", &[("error", error)]);
+                    tokio::time::sleep(pause).await;
+                    pause = ACCEPT_PAUSE.1.min(pause * 2);
+                }
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// One connection, to its end.
+    async fn connection<S>(self, transport: auto::Builder<LocalExec>, stream: S, peer: String)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    {
+        let answer = self.answer;
+        let service = service_fn(move |request| {
+            let answer = answer.clone();
+            async move { Ok::<_, Infallible>(deadline::bounded(request, answer).await) }
+        });
+        let mut connection = pin!(transport.serve_connection(TokioIo::new(stream), service));
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = self.stop.asked() => {
+                // HTTP/2 says GOAWAY and finishes its streams; HTTP/1.1 finishes its request.
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().await
+            }
+        };
+        if let Err(error) = result {
+            // A client that closes its end says it so, too: no reason for alarm.
+            let fields =
+                [("remote-addr", Value::from(peer)), ("error", Value::from(error.to_string()))];
+            self.journal.debug("a client's connection ended with an error", &fields);
+        }
+    }
+}
+
+/// The transport's settings, one for all connections of a listener.
+fn transport(limits: &Limits) -> auto::Builder<LocalExec> {
+    let mut transport = auto::Builder::new(LocalExec);
+    transport.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let mut http2 = transport.http2();
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.concurrent_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    if !limits.keepalive_interval.is_zero() {
+        http2
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout);
+    }
+    transport
+}
+
+/// Runs a connection's streams on the thread of the connection.
+#[derive(Clone, Copy, Debug)]
+struct LocalExec;
+
+impl<F> hyper::rt::Executor<F> for LocalExec
+where
+    F: Future<Output: 'static> + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! One thread's share of the clients: listeners, connections, services, watches.
+
+use crate::banner;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::init_daemon;
+use crate::journal::Journal;
+use crate::net::Net;
+use crate::pending;
+use crate::run::cannot_listen;
+use crate::serve::Door;
+use crate::stop::Stop;
+use keel_core::output::Batch;
+use keel_proto::Handle;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// How long a shard waits before it asks again whether the member can serve.
+const READY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Descriptors that are not for clients, as in etcd.
+const RESERVED_DESCRIPTORS: u64 = 150;
+
+/// What a shard is made of.
+pub(crate) struct Shard<N> {
+    /// Its number; the first one speaks for all.
+    pub(crate) number: usize,
+    /// How many there are.
+    pub(crate) shards: usize,
+    /// Where its listeners come from.
+    pub(crate) net: N,
+    /// What the server was told.
+    pub(crate) config: Arc<Config>,
+    /// The way to the driver.
+    pub(crate) handle: Handle,
+    /// Where batches for its watchers come from.
+    pub(crate) batches: mpsc::UnboundedReceiver<Arc<Batch>>,
+    /// What time it is.
+    pub(crate) clock: Clock,
+    /// Where its lines go.
+    pub(crate) journal: Journal,
+    /// Where the init daemon wants to hear of the first shard.
+    pub(crate) init_socket: Option<OsString>,
+    /// Ends it.
+    pub(crate) stop: Stop,
+    /// Where its end is told.
+    pub(crate) end: mpsc::UnboundedSender<Result<(), Failure>>,
+}
+
+impl<N: Net> Shard<N> {
+    /// Runs to its end and tells it.
+    pub(crate) async fn run(mut self) {
+        let result = self.live().await;
+        // After another shard's failure nobody listens any more.
+        let _ = self.end.send(result);
+    }
+
+    /// Listens, waits until the member can serve, serves until asked to stop, and lets clients
+    /// finish for as long as the configuration grants.
+    async fn live(&mut self) -> Result<(), Failure> {
+        let mut listeners = Vec::new();
+        for (traffic, listen) in self.config.listeners() {
+            let listener = self.net.listen(listen.addr).await;
+            let listener = listener.map_err(|error| cannot_listen(traffic, listen, &error))?;
+            listeners.push((traffic, listen, listener));
+        }
+        if !self.ready().await {
+            return Ok(());
+        }
+        let mut tasks = JoinSet::new();
+        let connections = self.connections(listeners.len());
+        for (traffic, listen, listener) in listeners {
+            if self.number == 0 {
+                banner::serving(&self.journal, traffic, listen);
+            }
+            let door = Door {
+                answer: pending::answer(),
+                limits: self.config.limits.clone(),
+                connections,
+                journal: self.journal.clone(),
+                stop: self.stop.clone(),
+            };
+            tasks.spawn_local(door.serve(listener));
+        }
+        if self.number == 0 {
+            init_daemon::notify(&self.journal, self.init_socket.as_deref());
+        }
+        self.stop.asked().await;
+        if self.number == 0 {
+            banner::closing(&self.journal, &self.config);
+        }
+        let finished = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.config.drain, finished).await.is_err() {
+            self.journal.info("closed client connections that did not finish in time", &[]);
+        }
+        Ok(())
+    }
+
+    /// Waits until the member can answer a linearizable read: it has state and knows a leader.
+    /// `false` is a wish to stop that came first.
+    async fn ready(&self) -> bool {
+        let ready = async {
+            while self.handle.read().await.is_err() {
+                tokio::time::sleep(READY_PAUSE).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.asked() => false,
+            () = ready => true,
+        }
+    }
+
+    /// How many connections each listener of this shard may hold.
+    fn connections(&self, listeners: usize) -> usize {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let clients = limit.unwrap_or(u64::MAX).saturating_sub(RESERVED_DESCRIPTORS);
+        let clients = usize::try_from(clients).unwrap_or(usize::MAX);
+        (clients / self.shards / listeners.max(1)).max(1)
+    }
+}

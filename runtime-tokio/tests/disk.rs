@@ -1,0 +1,114 @@
+//! The real disk: the suite, and what only a real one can meet.
+
+mod suite;
+
+use keel_core::Plan;
+use keel_core::disk::{DiskOp, File, Lane};
+use keel_runtime_tokio::Backend;
+use keel_runtime_tokio::data_dir::DataDir;
+use keel_runtime_tokio::disk::{Disk, MapDisk};
+use std::path::Path;
+use std::process::Command;
+
+fn open(path: &Path, backend: Backend) -> MapDisk {
+    let dir = DataDir::lock(path).expect("nobody else uses the test's directory");
+    MapDisk::open(dir, backend).expect("the test's directory can be used")
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a test may have a runtime").block_on(future)
+}
+
+fn passes_the_suite(backend: Backend) {
+    let homes: Vec<_> = (0..8).map(|_| tempfile::tempdir().expect("there is room")).collect();
+    let mut homes = homes.iter();
+    block_on(suite::all(|| {
+        let path = homes.next().expect("the suite has eight tests").path();
+        move || open(path, backend)
+    }));
+    assert!(homes.next().is_none(), "the suite has eight tests");
+}
+
+#[test]
+fn the_map_passes_the_suite() {
+    passes_the_suite(Backend::Map);
+}
+
+#[test]
+fn pwrite_passes_the_suite() {
+    passes_the_suite(Backend::Pwrite);
+}
+
+#[test]
+fn direct_writes_pass_the_suite() {
+    passes_the_suite(Backend::Direct);
+}
+
+/// Submits a plan and gives back why it failed.
+async fn fails(disk: &mut MapDisk, lane: Lane, ops: Vec<DiskOp>) -> String {
+    disk.submit(Plan { id: 1, lane, ops });
+    disk.done().await.result.expect_err("it fails").to_string()
+}
+
+#[test]
+fn a_failed_sync_is_told_and_ends_the_lane() {
+    let home = tempfile::tempdir().expect("there is room");
+    let mut disk = open(home.path(), Backend::Map);
+    // The kernel refuses to sync a device without storage: the one failing fdatasync that a
+    // test gets without a broken disk.
+    let file = File::Segment(3);
+    std::os::unix::fs::symlink("/dev/null", home.path().join(file.name()))
+        .expect("it can be linked");
+    block_on(async {
+        let line = fails(&mut disk, Lane::Log, vec![DiskOp::Sync { file }]).await;
+        assert!(line.starts_with("cannot fdatasync ") && line.contains(&file.name()), "{line}");
+        assert!(line.contains("Invalid argument") && !line.contains('\n'), "{line}");
+        let allocate = DiskOp::Allocate { file: File::Segment(4), len: 4096 };
+        fails(&mut disk, Lane::Log, vec![allocate]).await;
+    });
+}
+
+#[test]
+fn a_full_disk_is_found_by_allocating() {
+    let home = tempfile::tempdir().expect("there is room");
+    let mount = ["-t", "tmpfs", "-o", "size=1m", "keel-test"];
+    let mounted = Command::new("mount").args(mount).arg(home.path()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!(
+            "SKIPPED: this user may not mount a small file system, so a full disk is not tested"
+        );
+        return;
+    }
+    let mut disk = open(home.path(), Backend::Map);
+    let file = File::Segment(1);
+    let line =
+        block_on(fails(&mut disk, Lane::Bulk, vec![DiskOp::Allocate { file, len: 2 << 20 }]));
+    drop(disk);
+    let unmounted = Command::new("umount").arg(home.path()).status();
+    assert!(
+        unmounted.is_ok_and(|status| status.success()),
+        "the test's file system is left mounted"
+    );
+    assert!(line.contains("No space left on device"), "{line}");
+    assert!(line.contains("free space on that disk"), "{line}");
+}
+
+#[test]
+fn a_directory_has_one_server() {
+    let home = tempfile::tempdir().expect("there is room");
+    let first = DataDir::lock(home.path()).expect("nobody else uses it");
+    let line = DataDir::lock(home.path()).expect_err("the first one holds it").to_string();
+    assert!(line.contains(&home.path().display().to_string()), "{line}");
+    drop(first);
+    DataDir::lock(home.path()).expect("the lock went with its holder");
+}
+
+#[test]
+fn etcds_directory_is_refused() {
+    let home = tempfile::tempdir().expect("there is room");
+    std::fs::create_dir_all(home.path().join("member/wal")).expect("it can be made");
+    let dir = DataDir::lock(home.path()).expect("nobody else uses it");
+    let line = dir.refuse_foreign().expect_err("etcd's log is in it").to_string();
+    assert!(line.contains("member/wal"), "{line}");
+}
