@@ -9,9 +9,11 @@ use keel_core::command::AlarmKind;
 use keel_core::disk::File;
 use keel_core::members::{Cluster, Member};
 use keel_core::planner::Recovery;
+use keel_core::raft::Config;
 use keel_core::state::LeaseRecord;
 use keel_core::state::codec::{
-    decode_alarms, decode_cluster, decode_leases, encode_alarms, encode_cluster, encode_leases,
+    decode_alarms, decode_cluster, decode_config, decode_leases, encode_alarms, encode_cluster,
+    encode_config, encode_leases,
 };
 use keel_core::types::{LeaseId, NodeId};
 use planner_model::options;
@@ -73,14 +75,38 @@ fn version_1_of_members() {
     assert_eq!(decode_cluster(&encode_cluster(&cluster())), Some(cluster()));
 }
 
+fn config() -> Config {
+    Config {
+        voters: [NodeId(1), NodeId(2)].into(),
+        outgoing: [NodeId(3)].into(),
+        learners: [].into(),
+        learners_next: [NodeId(0x8e9e)].into(),
+        auto_leave: true,
+    }
+}
+
+#[test]
+fn version_1_of_the_configuration() {
+    let bytes = "01010200000001000000000000000200000000000000010000000300000000000000\
+                 00000000010000009e8e000000000000";
+    assert_eq!(hex(&encode_config(&config())), bytes);
+    assert_eq!(decode_config(&encode_config(&config())), Some(config()));
+}
+
 #[test]
 fn what_is_cut_or_too_long_is_refused() {
-    let whole = [encode_leases(&leases()), encode_alarms(&alarms()), encode_cluster(&cluster())];
+    let whole = [
+        encode_leases(&leases()),
+        encode_alarms(&alarms()),
+        encode_cluster(&cluster()),
+        encode_config(&config()),
+    ];
     for bytes in whole {
         let refused = |bytes: &[u8]| {
             decode_leases(bytes).is_none()
                 && decode_alarms(bytes).is_none()
                 && decode_cluster(bytes).is_none()
+                && decode_config(bytes).is_none()
         };
         assert!((0..bytes.len()).all(|end| refused(&bytes[..end])));
         let mut long = bytes.clone();
@@ -117,11 +143,13 @@ proptest! {
         let _ = decode_leases(&bytes);
         let _ = decode_alarms(&bytes);
         let _ = decode_cluster(&bytes);
+        let _ = decode_config(&bytes);
         let mut versioned = bytes;
         versioned.insert(0, 1);
         let _ = decode_leases(&versioned);
         let _ = decode_alarms(&versioned);
         let _ = decode_cluster(&versioned);
+        let _ = decode_config(&versioned);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use keel_core::disk::{DiskOp, File, Lane};
 use keel_core::entry::{HardState, Write};
 use keel_core::members::Cluster;
 use keel_core::planner::{Done, Plan, Planner};
-use keel_core::state::codec::{encode_alarms, encode_cluster, encode_leases};
+use keel_core::raft::Config;
+use keel_core::state::codec::{encode_alarms, encode_cluster, encode_config, encode_leases};
 use keel_core::state::image::{Image, ImageChunk};
 use keel_core::types::{Index, Mark, NodeId, Term};
 use planner_disk::{Dice, Disk, Keep, recover};
@@ -118,6 +119,7 @@ impl Story {
             leases: Bytes::from(encode_leases(&[])),
             alarms: Bytes::from(encode_alarms(&[])),
             cluster: Bytes::from(encode_cluster(&Cluster::default())),
+            config: Bytes::from(encode_config(&Config::default())),
         };
         for word in &words[2..] {
             let (key, value) = word.split_once('=').expect("key=value");

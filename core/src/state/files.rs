@@ -200,6 +200,7 @@ impl Files {
             (Kind::Leases, &image.leases),
             (Kind::Alarms, &image.alarms),
             (Kind::Cluster, &image.cluster),
+            (Kind::Config, &image.config),
         ];
         for (kind, body) in singles {
             if self.ledger.single(kind) != Some(body) {

@@ -72,7 +72,7 @@ impl Ledger {
                     self.note_gone(file, number);
                 }
             }
-            Kind::Tail | Kind::Leases | Kind::Alarms | Kind::Cluster => {
+            Kind::Tail | Kind::Leases | Kind::Alarms | Kind::Cluster | Kind::Config => {
                 let single = Single { file, body: frame.body.clone() };
                 self.usage(file).live += frame.bytes();
                 if let Some(old) = self.singles.insert(frame.kind, single) {

@@ -91,4 +91,6 @@ pub struct RestoredImage {
     pub alarms: Vec<(NodeId, AlarmKind)>,
     /// The membership.
     pub cluster: Cluster,
+    /// Who votes and who learns.
+    pub config: raft::Config,
 }

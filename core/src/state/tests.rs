@@ -10,7 +10,8 @@ use super::recovery::{Slots, read_manifest};
 use crate::disk::{DiskOp, File};
 use crate::limits::PAGE;
 use crate::planner::Options;
-use crate::state::codec::{encode_alarms, encode_cluster, encode_leases};
+use crate::raft::Config;
+use crate::state::codec::{encode_alarms, encode_cluster, encode_config, encode_leases};
 use crate::types::{Index, Mark, NodeId, Term};
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -35,6 +36,7 @@ fn image(index: u64, chunks: Vec<ImageChunk>) -> Image {
         leases: Bytes::from(encode_leases(&[])),
         alarms: Bytes::from(encode_alarms(&[])),
         cluster: Bytes::from(encode_cluster(&crate::members::Cluster::default())),
+        config: Bytes::from(encode_config(&Config::default())),
     }
 }
 

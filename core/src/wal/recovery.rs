@@ -65,6 +65,7 @@ pub(crate) fn replay(
     let mut replay = Replay { base: stored.0, ..Replay::default() };
     let (kept, broken) = unbroken(segments, &mut replay)?;
     let Some(newest) = kept.last() else {
+        check(&mut replay, stored)?;
         return Ok(replay);
     };
     replay.owner = Some((newest.cluster, newest.node));

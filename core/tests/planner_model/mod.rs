@@ -10,8 +10,9 @@ use keel_core::disk::{Damage, Lane};
 use keel_core::entry::{Entry, EntryKind, HardState, Payload, Proposal, RawEntry, Write};
 use keel_core::members::{Cluster, Member};
 use keel_core::planner::{Done, Options, Planner, Recovered};
+use keel_core::raft::Config;
 use keel_core::state::LeaseRecord;
-use keel_core::state::codec::{encode_alarms, encode_cluster, encode_leases};
+use keel_core::state::codec::{encode_alarms, encode_cluster, encode_config, encode_leases};
 use keel_core::state::image::{Image, ImageChunk};
 use keel_core::types::{Index, LeaseId, Mark, NodeId, Term, Ticket};
 use std::collections::BTreeMap;
@@ -139,6 +140,8 @@ impl World {
         let member = Member { name: format!("m{index}"), ..Member::default() };
         let members = BTreeMap::from([(NodeId(0xa1), member)]);
         let cluster = Cluster { id: 0xc1, members, ..Cluster::default() };
+        let voters = [NodeId(0xa1), NodeId(index % 4)].into();
+        let config = Config { voters, ..Config::default() };
         let leases: Vec<LeaseRecord> = (0..index % 3)
             .map(|at| LeaseRecord { lease: LeaseId(at as i64 + 1), ttl: 60, remaining: 0 })
             .collect();
@@ -153,6 +156,7 @@ impl World {
             leases: Bytes::from(encode_leases(&leases)),
             alarms: Bytes::from(encode_alarms(&[])),
             cluster: Bytes::from(encode_cluster(&cluster)),
+            config: Bytes::from(encode_config(&config)),
         }
     }
 
@@ -212,6 +216,7 @@ impl World {
                     && candidate.leases == encode_leases(&image.leases)
                     && candidate.alarms == encode_alarms(&image.alarms)
                     && candidate.cluster == encode_cluster(&image.cluster)
+                    && candidate.config == encode_config(&image.config)
             }
             _ => false,
         };
@@ -264,6 +269,7 @@ impl World {
                 leases: Bytes::from(encode_leases(&image.leases)),
                 alarms: Bytes::from(encode_alarms(&image.alarms)),
                 cluster: Bytes::from(encode_cluster(&image.cluster)),
+                config: Bytes::from(encode_config(&image.config)),
                 chunks: image.chunks,
             }
         });
