@@ -128,6 +128,8 @@ pub(crate) struct Log {
     settle: Vec<File>,
     /// After a restart: a fresh segment is begun although nothing is staged.
     fresh: bool,
+    /// After a restart: the entries in the segments before it are void.
+    anew: bool,
 }
 
 impl Log {
@@ -150,6 +152,7 @@ impl Log {
             stored: Index(0),
             settle: Vec::new(),
             fresh: false,
+            anew: false,
         }
     }
 
@@ -176,6 +179,7 @@ impl Log {
             stored,
             settle,
             fresh,
+            anew: replay.anew,
             ..Log::create(options)
         }
     }
@@ -295,6 +299,7 @@ impl Log {
             cluster: self.options.cluster,
             node: self.options.node,
             hard: self.hard_written,
+            anew: core::mem::take(&mut self.anew),
         };
         ops.push(DiskOp::Write { file, at: 0, bytes: vec![header.encode()] });
         ops.push(DiskOp::Sync { file });
@@ -360,7 +365,7 @@ impl Log {
         self.spare = Spare::Ready(round_up(self.options.segment_bytes, PAGE));
     }
 
-    /// A checkpoint at `index` is durable: gives up the segments wholly before it, oldest
+    /// A checkpoint at `index` is durable: gives up the segments wholly before that entry, oldest
     /// first, but never the newest `segments_kept`.
     pub(crate) fn release(&mut self, index: Index) -> Vec<File> {
         assert!(index >= self.stored, "checkpoints move forward");
@@ -370,7 +375,7 @@ impl Log {
             return released;
         }
         while self.segments.len() > self.options.segments_kept
-            && self.segments.get(1).is_some_and(|next| next.first <= index.next())
+            && self.segments.get(1).is_some_and(|next| next.first <= index)
         {
             let segment = self.segments.pop_front().expect("it has a second one");
             released.push(File::Segment(segment.number));

@@ -71,10 +71,12 @@ pub(super) struct SegmentHeader {
     pub node: NodeId,
     /// The hard state when it was begun.
     pub hard: HardState,
+    /// Whether all entries before it are void: a checkpoint holds other ones.
+    pub anew: bool,
 }
 
 /// Bytes of a segment's header that its checksum covers; the checksum follows.
-const HEADER_COVERED: usize = 80;
+const HEADER_COVERED: usize = 88;
 
 impl SegmentHeader {
     pub(super) fn encode(&self) -> Bytes {
@@ -90,6 +92,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.hard.term.0.to_le_bytes());
         out.extend_from_slice(&self.hard.vote.0.to_le_bytes());
         out.extend_from_slice(&self.hard.commit.0.to_le_bytes());
+        out.extend_from_slice(&u64::from(self.anew).to_le_bytes());
         let crc = checksum(0, &[&out]);
         out.extend_from_slice(&crc.to_le_bytes());
         out.resize(SECTOR, 0);
@@ -118,6 +121,7 @@ impl SegmentHeader {
                 vote: NodeId(reader.u64().ok_or(SHORT)?),
                 commit: index(&mut reader).ok_or(SHORT)?,
             },
+            anew: reader.u64().ok_or(SHORT)? != 0,
         };
         let crc = reader.u32().ok_or(SHORT)?;
         let covered = Reader::new(bytes).take(HEADER_COVERED).ok_or(SHORT)?;

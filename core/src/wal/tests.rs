@@ -46,7 +46,16 @@ fn segment(header: &SegmentHeader, batches: &[Vec<Record>]) -> (Bytes, u32, u64)
 
 fn header(number: u64, first: u64, chain: u32, before_end: u64) -> SegmentHeader {
     let (hard, node) = (HardState::default(), NodeId(7));
-    SegmentHeader { number, first: Index(first), before_end, chain, cluster: 3, node, hard }
+    SegmentHeader {
+        number,
+        first: Index(first),
+        before_end,
+        chain,
+        cluster: 3,
+        node,
+        hard,
+        anew: false,
+    }
 }
 
 #[test]
