@@ -40,7 +40,7 @@ use crate::disk::{DiskOp, File};
 use crate::entry::{Entry, HardState, Payload, Write};
 use crate::limits::{PAGE, SECTOR};
 use crate::planner::Options;
-use crate::types::{Index, Mark};
+use crate::types::{Index, Mark, Term};
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -130,6 +130,10 @@ pub(crate) struct Log {
     fresh: bool,
     /// After a restart: the entries in the segments before it are void.
     anew: bool,
+    /// The terms of the staged log's entries: where each begins, as far back as is known.
+    terms: VecDeque<(Index, Term)>,
+    /// A checkpoint was staged that holds other entries than the log: it begins anew there.
+    replaced: Option<Index>,
 }
 
 impl Log {
@@ -153,6 +157,8 @@ impl Log {
             settle: Vec::new(),
             fresh: false,
             anew: false,
+            terms: VecDeque::new(),
+            replaced: None,
         }
     }
 
@@ -180,7 +186,24 @@ impl Log {
             settle,
             fresh,
             anew: replay.anew,
+            terms: replay.entries.iter().map(|entry| (entry.index, entry.term)).fold(
+                VecDeque::new(),
+                |mut terms, (index, term)| {
+                    note_term(&mut terms, index, term);
+                    terms
+                },
+            ),
             ..Log::create(options)
+        }
+    }
+
+    /// A checkpoint is staged on the other lane. One that another member sent may lie inside the
+    /// log and yet hold other entries: the log goes on behind it only when it is durable.
+    pub(crate) fn store(&mut self, index: Index, term: Term) {
+        let runs = self.terms.iter().rev();
+        let known = runs.copied().find(|&(first, _)| first <= index && index < self.next);
+        if known.is_some_and(|(_, known)| known != term) {
+            self.replaced = Some(index);
         }
     }
 
@@ -200,18 +223,25 @@ impl Log {
             records.push(Record::Hard(hard));
         }
         let first = write.entries.first().map(|entry| entry.index);
+        let mut after = None;
+        if let Some(index) = self.replaced.take_if(|index| first == Some(index.next())) {
+            after = Some(index);
+            records.push(Record::Restart(index));
+            self.next = index.next();
+        }
         let cut = [write.cut_from, first].into_iter().flatten().min();
         if let Some(from) = cut.filter(|&from| from < self.next) {
             records.push(Record::Cut(from));
             self.next = from;
         }
-        let mut after = None;
         if let Some(first) = first.filter(|&first| first > self.next) {
             after = Some(first.prev());
             records.push(Record::Restart(first.prev()));
             self.next = first;
         }
+        self.terms.retain(|&(first, _)| first < self.next);
         for entry in write.entries {
+            note_term(&mut self.terms, entry.index, entry.term);
             assert_eq!(entry.index, self.next, "entries reach the log without a gap");
             self.next = entry.index.next();
             records.push(record(entry));
@@ -370,6 +400,9 @@ impl Log {
     pub(crate) fn release(&mut self, index: Index) -> Vec<File> {
         assert!(index >= self.stored, "checkpoints move forward");
         self.stored = index;
+        while self.terms.get(1).is_some_and(|&(first, _)| first <= index) {
+            self.terms.pop_front();
+        }
         let mut released = Vec::new();
         if self.options.segments_kept == 0 {
             return released;
@@ -381,6 +414,13 @@ impl Log {
             released.push(File::Segment(segment.number));
         }
         released
+    }
+}
+
+/// Notes an entry behind the last.
+fn note_term(terms: &mut VecDeque<(Index, Term)>, index: Index, term: Term) {
+    if terms.back().is_none_or(|&(_, last)| last != term) {
+        terms.push_back((index, term));
     }
 }
 

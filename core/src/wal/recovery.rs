@@ -202,7 +202,10 @@ fn apply(replay: &mut Replay, records: Vec<Record>) -> Result<(), &'static str> 
         match record {
             Record::Hard(hard) => replay.hard = hard,
             Record::Cut(from) => replay.end_at(from.prev()),
-            Record::Restart(index) => replay.end_at(index),
+            Record::Restart(index) => {
+                replay.entries.clear();
+                replay.base = index;
+            }
             Record::Entry(term, index, kind, bytes) => {
                 if index != replay.last().next() {
                     return Err("an entry out of its order");

@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) stored: u64,
     /// Checkpoints before the last start.
     past: Vec<Option<Image>>,
+    /// A checkpoint was staged inside the log that holds other entries.
+    replaced: Option<u64>,
     next_mark: u64,
     pub(crate) chunks: BTreeMap<u64, ImageChunk>,
     pub(crate) next_chunk: u64,
@@ -108,6 +110,7 @@ impl World {
             images: BTreeMap::from([(0, None)]),
             stored: 0,
             past: vec![None],
+            replaced: None,
             next_mark: 1,
             chunks: BTreeMap::new(),
             next_chunk: 0,
@@ -121,6 +124,11 @@ impl World {
 
     pub(crate) fn persist(&mut self, write: Write) {
         let mut log = self.log().clone();
+        let first = write.entries.first().map(|entry| entry.index.0);
+        if let Some(index) = self.replaced.take_if(|index| first == Some(*index + 1)) {
+            log.entries.clear();
+            log.base = index;
+        }
         log.write(&write);
         self.logs.push(log);
         let mark = self.first_mark + self.logs.len() as u64 - 2;
@@ -128,6 +136,8 @@ impl World {
     }
 
     pub(crate) fn store(&mut self, index: u64, term: u64) {
+        let own = self.log().entries.get(&index).map(|&(own, _)| own);
+        self.replaced = own.filter(|&own| own != term).map(|_| index);
         let image = self.image(index, term);
         let mark = self.next_mark;
         self.next_mark += 1;
@@ -256,6 +266,7 @@ impl World {
         self.logs = vec![log];
         self.acked = 0;
         self.lineage = 0;
+        self.replaced = None;
         self.stored = 0;
         let image = recovered.checkpoint.map(|image| {
             self.chunks = image.chunks.iter().map(|chunk| (chunk.number, chunk.clone())).collect();
