@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
 
 /// A file of the data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +51,8 @@ impl File {
     pub fn parse(path: &str) -> Option<File> {
         let number = |stem: &str| {
             let lower = stem.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            (stem.len() == 16 && lower).then(|| u64::from_str_radix(stem, 16).ok()).flatten()
+            let number = (stem.len() == 16 && lower).then(|| u64::from_str_radix(stem, 16).ok());
+            number.flatten().filter(|&number| number <= u64::MAX / 2)
         };
         if path == "member/state/manifest" {
             return Some(File::Manifest);
@@ -119,4 +121,59 @@ pub struct Damage {
     pub at: u64,
     /// What is wrong with it.
     pub why: &'static str,
+}
+
+impl fmt::Display for Damage {
+    /// One line for an operator: which file, where, what, and the way out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is damaged at offset {}: {}; if the cluster has a quorum without this member, \
+             remove it, delete its data directory and add it again, so that it takes the state \
+             from its peers; otherwise restore a snapshot",
+            self.file.name(),
+            self.at,
+            self.why
+        )
+    }
+}
+
+impl core::error::Error for Damage {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_files_name_leads_back_to_it() {
+        for file in [File::Segment(1), File::State(0xabc), File::Manifest] {
+            assert_eq!(File::parse(&file.name()), Some(file));
+            assert_eq!(File::parse(&file.temporary()), None);
+            assert!(File::is_temporary(&file.temporary()));
+            assert!(!File::is_temporary(&file.name()));
+        }
+        for other in [
+            "member/log/1.log",
+            "member/log/000000000000000G.log",
+            "member/log/000000000000000A.log",
+            "member/log/ffffffffffffffff.log",
+            "member/state/0000000000000001.log",
+            "member/snap/db",
+            "member/snap/db.tmp",
+        ] {
+            assert_eq!(File::parse(other), None, "{other}");
+            assert!(!File::is_temporary(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn damage_names_file_offset_and_the_way_out() {
+        let damage = Damage { file: File::Segment(10), at: 4096, why: "a bad record" };
+        let line = damage.to_string();
+        assert!(line.starts_with(
+            "member/log/000000000000000a.log is damaged at offset 4096: a bad record; "
+        ));
+        assert!(line.contains("takes the state from its peers"));
+    }
 }

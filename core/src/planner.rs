@@ -135,6 +135,7 @@ impl Planner {
 
     /// The same, for a checkpoint that is bytes already.
     pub fn store_image(&mut self, mark: Mark, image: Image) {
+        self.log.store(image.index, image.term);
         self.files.store(mark, image);
     }
 

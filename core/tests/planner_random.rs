@@ -91,8 +91,13 @@ fn checkpoint(world: &mut World, dice: &mut Dice) {
 fn install(world: &mut World, dice: &mut Dice) {
     let log = world.log().clone();
     let newest = world.images.values().flatten().map(|image| image.index.0).max().unwrap_or(0);
-    let index = log.last().max(newest) + 1 + dice.below(20);
-    let term = log.hard.term.0.max(1);
+    // Beyond the log, or inside it where the log's own entries never came to count.
+    let inside = log.hard.commit.0.max(log.base).max(newest) + 1;
+    let (index, term) = if dice.below(2) == 0 && inside <= log.last() {
+        (inside + dice.below(log.last() - inside + 1), log.hard.term.0 + 1)
+    } else {
+        (log.last().max(newest) + 1 + dice.below(20), log.hard.term.0.max(1))
+    };
     world.lineage += 1;
     for chunk in world.chunks.values_mut() {
         chunk.bytes = payload(dice.roll(), chunk.bytes.len());

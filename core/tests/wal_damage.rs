@@ -101,7 +101,10 @@ fn a_changed_bit_is_never_served() {
     assert!(segments >= 4 && states >= 2, "{files:?}");
     let (mut refused, mut exact) = (0, 0);
     for (file, len) in files {
-        for at in 0..len as usize {
+        let bytes = clean.read(file);
+        // Of a sector that was never written one byte is enough.
+        let written = |at: &usize| bytes[at / 512 * 512..][..512].iter().any(|&byte| byte != 0);
+        for at in (0..len as usize).filter(|at| at % 512 == 0 || written(at)) {
             let mut disk = clean.clone();
             disk.flip(file, at, (at % 8) as u8);
             match recover(&disk, &world.options) {
@@ -122,7 +125,7 @@ fn a_changed_bit_is_never_served() {
             }
         }
     }
-    assert!(refused > 5000 && exact > 5000, "both happen: {refused} refused, {exact} exact");
+    assert!(refused > 5000 && exact > 1000, "both happen: {refused} refused, {exact} exact");
 }
 
 #[test]

@@ -6,8 +6,10 @@
 
 use crate::command::AlarmKind;
 use crate::members::{Cluster, Member};
+use crate::raft::Config;
 use crate::state::LeaseRecord;
 use crate::types::{LeaseId, NodeId};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -197,6 +199,40 @@ pub fn decode_cluster(bytes: &[u8]) -> Option<Cluster> {
         cluster.members.insert(id, Member { name, peer_urls, client_urls, learner });
     }
     reader.is_empty().then_some(cluster)
+}
+
+/// Who votes and who learns: version, whether a joint change leaves by itself, then the voters,
+/// the outgoing voters, the learners and the learners to come, each as a list of ids.
+#[must_use]
+pub fn encode_config(config: &Config) -> Vec<u8> {
+    let Config { voters, outgoing, learners, learners_next, auto_leave } = config;
+    let mut out = Vec::new();
+    out.push(VERSION);
+    out.push(u8::from(*auto_leave));
+    for ids in [voters, outgoing, learners, learners_next] {
+        put_count(&mut out, ids.len());
+        for id in ids {
+            out.extend_from_slice(&id.0.to_le_bytes());
+        }
+    }
+    out
+}
+
+/// What [`encode_config`] wrote; `None` for anything else.
+#[must_use]
+pub fn decode_config(bytes: &[u8]) -> Option<Config> {
+    let mut reader = versioned(bytes)?;
+    let auto_leave = match reader.u8()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    let mut ids = || -> Option<BTreeSet<NodeId>> {
+        let count = reader.count(8)?;
+        (0..count).map(|_| reader.u64().map(NodeId)).collect()
+    };
+    let (voters, outgoing, learners, learners_next) = (ids()?, ids()?, ids()?, ids()?);
+    reader.is_empty().then_some(Config { voters, outgoing, learners, learners_next, auto_leave })
 }
 
 fn versioned(bytes: &[u8]) -> Option<Reader<'_>> {

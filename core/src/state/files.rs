@@ -39,6 +39,8 @@ struct Job {
     mark: Mark,
     image: Image,
     todo: VecDeque<Frame>,
+    /// Of a rewriting: the files that come after this one.
+    victims: Option<Vec<u64>>,
     placed: Vec<Placed>,
     /// Files with bytes that are written and not synced.
     dirty: BTreeSet<u64>,
@@ -76,8 +78,8 @@ pub(crate) struct Files {
     manifest_made: bool,
     lineage: u64,
     staged: Option<(Mark, Image)>,
-    /// The last checkpoint, while there is a file to rewrite.
-    finished: Option<(Mark, Image)>,
+    /// The last checkpoint, and the files that were half dead when it was done.
+    finished: Option<(Mark, Image, Vec<u64>)>,
     job: Option<Job>,
     flight: Option<Flight>,
     dropped: Vec<File>,
@@ -148,20 +150,30 @@ impl Files {
         if let Some((mark, image)) = self.staged.take() {
             let todo = self.news(&image);
             self.lineage = image.lineage;
-            self.begin(mark, image, todo);
+            self.begin(mark, image, todo, None);
             return Some(());
         }
-        let (mark, image) = self.finished.take()?;
-        let current = self.open.as_ref()?.number;
-        let victim = self.ledger.half_dead(current)?;
+        let (mark, image, mut victims) = self.finished.take()?;
+        let victim = loop {
+            let victim = victims.pop()?;
+            if self.ledger.files.contains_key(&victim) {
+                break victim;
+            }
+        };
         let todo = self.rewriting(&image, victim);
-        self.begin(mark, image, todo);
+        self.begin(mark, image, todo, Some(victims));
         Some(())
     }
 
-    fn begin(&mut self, mark: Mark, image: Image, todo: VecDeque<Frame>) {
+    fn begin(
+        &mut self,
+        mark: Mark,
+        image: Image,
+        todo: VecDeque<Frame>,
+        victims: Option<Vec<u64>>,
+    ) {
         let (placed, dirty) = (Vec::new(), BTreeSet::new());
-        self.job = Some(Job { mark, image, todo, placed, dirty, listed: false });
+        self.job = Some(Job { mark, image, todo, victims, placed, dirty, listed: false });
     }
 
     /// What of an image is not in the files yet.
@@ -188,6 +200,7 @@ impl Files {
             (Kind::Leases, &image.leases),
             (Kind::Alarms, &image.alarms),
             (Kind::Cluster, &image.cluster),
+            (Kind::Config, &image.config),
         ];
         for (kind, body) in singles {
             if self.ledger.single(kind) != Some(body) {
@@ -387,8 +400,12 @@ impl Files {
         }
         let job = self.job.take().expect("a manifest ends a job");
         let (mark, index) = (job.mark, job.image.index);
-        if self.staged.is_none() {
-            self.finished = Some((mark, job.image));
+        let victims = match job.victims {
+            Some(victims) => victims,
+            None => self.ledger.half_dead(self.open.as_ref().map(|open| open.number)),
+        };
+        if self.staged.is_none() && !victims.is_empty() {
+            self.finished = Some((mark, job.image, victims));
         }
         let dropped = core::mem::take(&mut self.dropped);
         Some(Stored { mark, index, placed: job.placed, dropped })

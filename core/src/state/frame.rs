@@ -37,12 +37,14 @@ pub(super) enum Kind {
     Alarms,
     /// The membership.
     Cluster,
+    /// Who votes and who learns.
+    Config,
     /// The files before this one, where the manifest has no room for them.
     Listing,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Head,
         Kind::Chunk,
         Kind::Gone,
@@ -50,6 +52,7 @@ impl Kind {
         Kind::Leases,
         Kind::Alarms,
         Kind::Cluster,
+        Kind::Config,
         Kind::Listing,
     ];
 
@@ -63,7 +66,8 @@ impl Kind {
             Kind::Leases => 5,
             Kind::Alarms => 6,
             Kind::Cluster => 7,
-            Kind::Listing => 8,
+            Kind::Config => 8,
+            Kind::Listing => 9,
         }
     }
 }

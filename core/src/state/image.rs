@@ -1,7 +1,7 @@
 //! A checkpoint reduced to what goes into files.
 
 use crate::state::Checkpoint;
-use crate::state::codec::{encode_alarms, encode_cluster, encode_leases};
+use crate::state::codec::{encode_alarms, encode_cluster, encode_config, encode_leases};
 use crate::types::{Index, Term};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub struct Image {
     pub alarms: Bytes,
     /// [`encode_cluster`].
     pub cluster: Bytes,
+    /// [`encode_config`].
+    pub config: Bytes,
 }
 
 /// A sealed chunk.
@@ -57,6 +59,7 @@ impl Image {
             leases: Bytes::from(encode_leases(&checkpoint.leases)),
             alarms: Bytes::from(encode_alarms(&checkpoint.alarms)),
             cluster: Bytes::from(encode_cluster(&checkpoint.cluster)),
+            config: Bytes::from(encode_config(&checkpoint.config)),
         }
     }
 }

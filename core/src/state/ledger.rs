@@ -72,7 +72,7 @@ impl Ledger {
                     self.note_gone(file, number);
                 }
             }
-            Kind::Tail | Kind::Leases | Kind::Alarms | Kind::Cluster => {
+            Kind::Tail | Kind::Leases | Kind::Alarms | Kind::Cluster | Kind::Config => {
                 let single = Single { file, body: frame.body.clone() };
                 self.usage(file).live += frame.bytes();
                 if let Some(old) = self.singles.insert(frame.kind, single) {
@@ -187,11 +187,13 @@ impl Ledger {
         }
     }
 
-    /// The file with the smallest part alive, if that is less than half. Never `current`.
-    pub(super) fn half_dead(&self, current: u64) -> Option<u64> {
-        let files = self.files.iter().filter(|&(&file, _)| file != current);
+    /// The files less than half alive, the emptiest last. Never `current`.
+    pub(super) fn half_dead(&self, current: Option<u64>) -> Vec<u64> {
+        let files = self.files.iter().filter(|&(&file, _)| Some(file) != current);
         let half_dead = files.filter(|(_, usage)| usage.live * 2 < usage.end);
-        half_dead.min_by_key(|(_, usage)| usage.live).map(|(&file, _)| file)
+        let mut by_life: Vec<_> = half_dead.map(|(&file, usage)| (usage.live, file)).collect();
+        by_life.sort_unstable_by(|a, b| b.cmp(a));
+        by_life.into_iter().map(|(_, file)| file).collect()
     }
 
     /// The files, as a manifest lists them.

@@ -7,7 +7,7 @@
 use crate::limits::PAGE;
 use crate::state::codec::Reader;
 use crate::types::{Index, NodeId, Term};
-use crate::wal::checksum;
+use crate::wal::{checksum, index};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -97,7 +97,7 @@ impl Manifest {
             sequence: reader.u64()?,
             cluster: reader.u64()?,
             node: NodeId(reader.u64()?),
-            index: Index(reader.u64()?),
+            index: index(&mut reader)?,
             term: Term(reader.u64()?),
             revision: reader.i64()?,
             compacted: reader.i64()?,

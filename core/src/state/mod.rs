@@ -13,6 +13,8 @@ pub mod image;
 mod ledger;
 mod manifest;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use files::Files;
 pub(crate) use recovery::{Scan, Slots, read_manifest};
@@ -89,4 +91,6 @@ pub struct RestoredImage {
     pub alarms: Vec<(NodeId, AlarmKind)>,
     /// The membership.
     pub cluster: Cluster,
+    /// Who votes and who learns.
+    pub config: raft::Config,
 }

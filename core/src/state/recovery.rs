@@ -1,6 +1,6 @@
 //! Reads the state files back: the image that the newest manifest names, or where it is damaged.
 
-use super::codec::{decode_alarms, decode_cluster, decode_leases};
+use super::codec::{decode_alarms, decode_cluster, decode_config, decode_leases};
 use super::files::Files;
 use super::frame::{Frame, Frames, Kind, VERSION};
 use super::image::ImageChunk;
@@ -186,6 +186,7 @@ fn restored(
     let leases: Vec<LeaseRecord> = decode_leases(ledger.single(Kind::Leases)?)?;
     let alarms: Vec<(NodeId, AlarmKind)> = decode_alarms(ledger.single(Kind::Alarms)?)?;
     let cluster: Cluster = decode_cluster(ledger.single(Kind::Cluster)?)?;
+    let config = decode_config(ledger.single(Kind::Config)?)?;
     let chunks = ledger.live().map(|(number, _)| bodies.remove(&number));
     Some(RestoredImage {
         index: manifest.index,
@@ -197,5 +198,6 @@ fn restored(
         leases,
         alarms,
         cluster,
+        config,
     })
 }

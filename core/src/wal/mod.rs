@@ -30,15 +30,17 @@
 
 mod record;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use record::{checksum, round_up};
+pub(crate) use record::{checksum, index, round_up};
 pub(crate) use recovery::{Replay, replay};
 
 use crate::disk::{DiskOp, File};
 use crate::entry::{Entry, HardState, Payload, Write};
 use crate::limits::{PAGE, SECTOR};
 use crate::planner::Options;
-use crate::types::{Index, Mark};
+use crate::types::{Index, Mark, Term};
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -126,6 +128,12 @@ pub(crate) struct Log {
     settle: Vec<File>,
     /// After a restart: a fresh segment is begun although nothing is staged.
     fresh: bool,
+    /// After a restart: the entries in the segments before it are void.
+    anew: bool,
+    /// The terms of the staged log's entries: where each begins, as far back as is known.
+    terms: VecDeque<(Index, Term)>,
+    /// A checkpoint was staged that holds other entries than the log: it begins anew there.
+    replaced: Option<Index>,
 }
 
 impl Log {
@@ -148,6 +156,9 @@ impl Log {
             stored: Index(0),
             settle: Vec::new(),
             fresh: false,
+            anew: false,
+            terms: VecDeque::new(),
+            replaced: None,
         }
     }
 
@@ -174,7 +185,25 @@ impl Log {
             stored,
             settle,
             fresh,
+            anew: replay.anew,
+            terms: replay.entries.iter().map(|entry| (entry.index, entry.term)).fold(
+                VecDeque::new(),
+                |mut terms, (index, term)| {
+                    note_term(&mut terms, index, term);
+                    terms
+                },
+            ),
             ..Log::create(options)
+        }
+    }
+
+    /// A checkpoint is staged on the other lane. One that another member sent may lie inside the
+    /// log and yet hold other entries: the log goes on behind it only when it is durable.
+    pub(crate) fn store(&mut self, index: Index, term: Term) {
+        let runs = self.terms.iter().rev();
+        let known = runs.copied().find(|&(first, _)| first <= index && index < self.next);
+        if known.is_some_and(|(_, known)| known != term) {
+            self.replaced = Some(index);
         }
     }
 
@@ -194,18 +223,25 @@ impl Log {
             records.push(Record::Hard(hard));
         }
         let first = write.entries.first().map(|entry| entry.index);
+        let mut after = None;
+        if let Some(index) = self.replaced.take_if(|index| first == Some(index.next())) {
+            after = Some(index);
+            records.push(Record::Restart(index));
+            self.next = index.next();
+        }
         let cut = [write.cut_from, first].into_iter().flatten().min();
         if let Some(from) = cut.filter(|&from| from < self.next) {
             records.push(Record::Cut(from));
             self.next = from;
         }
-        let mut after = None;
         if let Some(first) = first.filter(|&first| first > self.next) {
             after = Some(first.prev());
             records.push(Record::Restart(first.prev()));
             self.next = first;
         }
+        self.terms.retain(|&(first, _)| first < self.next);
         for entry in write.entries {
+            note_term(&mut self.terms, entry.index, entry.term);
             assert_eq!(entry.index, self.next, "entries reach the log without a gap");
             self.next = entry.index.next();
             records.push(record(entry));
@@ -273,12 +309,12 @@ impl Log {
         }
         let number = self.segments.back().map_or(1, |segment| segment.number + 1);
         let file = File::Segment(number);
-        let needed = round_up(FIRST_BATCH + batch_bytes(bytes), PAGE);
+        let needed = FIRST_BATCH + batch_bytes(bytes);
         let len = match self.spare {
             Spare::Ready(len) if len >= needed => len,
             Spare::Coming => unreachable!("the caller waits for the bulk lane"),
             Spare::Ready(_) | Spare::None => {
-                let len = self.options.segment_bytes.max(needed);
+                let len = round_up(self.options.segment_bytes.max(needed), PAGE);
                 ops.push(DiskOp::Allocate { file, len });
                 ops.push(DiskOp::Publish { file });
                 len
@@ -293,6 +329,7 @@ impl Log {
             cluster: self.options.cluster,
             node: self.options.node,
             hard: self.hard_written,
+            anew: core::mem::take(&mut self.anew),
         };
         ops.push(DiskOp::Write { file, at: 0, bytes: vec![header.encode()] });
         ops.push(DiskOp::Sync { file });
@@ -348,32 +385,42 @@ impl Log {
         }
         let file = File::Segment(newest + 1);
         self.spare = Spare::Coming;
-        let len = self.options.segment_bytes;
+        let len = round_up(self.options.segment_bytes, PAGE);
         Some(vec![DiskOp::Allocate { file, len }, DiskOp::Publish { file }])
     }
 
     /// The spare is published.
     pub(crate) fn spare_done(&mut self) {
         assert_eq!(self.spare, Spare::Coming, "the bulk lane was at it");
-        self.spare = Spare::Ready(self.options.segment_bytes);
+        self.spare = Spare::Ready(round_up(self.options.segment_bytes, PAGE));
     }
 
-    /// A checkpoint at `index` is durable: gives up the segments wholly before it, oldest
+    /// A checkpoint at `index` is durable: gives up the segments wholly before that entry, oldest
     /// first, but never the newest `segments_kept`.
     pub(crate) fn release(&mut self, index: Index) -> Vec<File> {
         assert!(index >= self.stored, "checkpoints move forward");
         self.stored = index;
+        while self.terms.get(1).is_some_and(|&(first, _)| first <= index) {
+            self.terms.pop_front();
+        }
         let mut released = Vec::new();
         if self.options.segments_kept == 0 {
             return released;
         }
         while self.segments.len() > self.options.segments_kept
-            && self.segments.get(1).is_some_and(|next| next.first <= index.next())
+            && self.segments.get(1).is_some_and(|next| next.first <= index)
         {
             let segment = self.segments.pop_front().expect("it has a second one");
             released.push(File::Segment(segment.number));
         }
         released
+    }
+}
+
+/// Notes an entry behind the last.
+fn note_term(terms: &mut VecDeque<(Index, Term)>, index: Index, term: Term) {
+    if terms.back().is_none_or(|&(_, last)| last != term) {
+        terms.push_back((index, term));
     }
 }
 

@@ -49,6 +49,11 @@ pub(crate) fn round_up(len: u64, unit: usize) -> u64 {
     len.next_multiple_of(unit as u64)
 }
 
+/// An index that the log can count on from.
+pub(crate) fn index(reader: &mut Reader<'_>) -> Option<Index> {
+    reader.u64().filter(|&index| index <= u64::MAX / 2).map(Index)
+}
+
 /// What a segment says of itself and of the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
@@ -66,10 +71,12 @@ pub(super) struct SegmentHeader {
     pub node: NodeId,
     /// The hard state when it was begun.
     pub hard: HardState,
+    /// Whether all entries before it are void: a checkpoint holds other ones.
+    pub anew: bool,
 }
 
 /// Bytes of a segment's header that its checksum covers; the checksum follows.
-const HEADER_COVERED: usize = 80;
+const HEADER_COVERED: usize = 88;
 
 impl SegmentHeader {
     pub(super) fn encode(&self) -> Bytes {
@@ -85,6 +92,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.hard.term.0.to_le_bytes());
         out.extend_from_slice(&self.hard.vote.0.to_le_bytes());
         out.extend_from_slice(&self.hard.commit.0.to_le_bytes());
+        out.extend_from_slice(&u64::from(self.anew).to_le_bytes());
         let crc = checksum(0, &[&out]);
         out.extend_from_slice(&crc.to_le_bytes());
         out.resize(SECTOR, 0);
@@ -103,7 +111,7 @@ impl SegmentHeader {
         let chain = reader.u32().ok_or(SHORT)?;
         let header = SegmentHeader {
             number: reader.u64().ok_or(SHORT)?,
-            first: Index(reader.u64().ok_or(SHORT)?),
+            first: index(&mut reader).ok_or(SHORT)?,
             before_end: reader.u64().ok_or(SHORT)?,
             chain,
             cluster: reader.u64().ok_or(SHORT)?,
@@ -111,8 +119,9 @@ impl SegmentHeader {
             hard: HardState {
                 term: Term(reader.u64().ok_or(SHORT)?),
                 vote: NodeId(reader.u64().ok_or(SHORT)?),
-                commit: Index(reader.u64().ok_or(SHORT)?),
+                commit: index(&mut reader).ok_or(SHORT)?,
             },
+            anew: reader.u64().ok_or(SHORT)? != 0,
         };
         let crc = reader.u32().ok_or(SHORT)?;
         let covered = Reader::new(bytes).take(HEADER_COVERED).ok_or(SHORT)?;
@@ -250,7 +259,7 @@ impl Record {
         let record = match kind {
             1..=3 => {
                 let term = Term(reader.u64()?);
-                let index = Index(reader.u64()?);
+                let index = index(&mut reader)?;
                 let kind = match kind {
                     1 => EntryKind::Normal,
                     2 => EntryKind::Change,
@@ -261,10 +270,10 @@ impl Record {
             4 => Record::Hard(HardState {
                 term: Term(reader.u64()?),
                 vote: NodeId(reader.u64()?),
-                commit: Index(reader.u64()?),
+                commit: index(&mut reader)?,
             }),
-            5 => Record::Cut(Index(reader.u64()?)),
-            6 => Record::Restart(Index(reader.u64()?)),
+            5 => Record::Cut(index(&mut reader)?),
+            6 => Record::Restart(index(&mut reader)?),
             _ => return None,
         };
         reader.is_empty().then_some(record)

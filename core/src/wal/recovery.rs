@@ -23,6 +23,8 @@ pub(crate) struct Replay {
     /// Where the records of the newest end, and the chain there.
     pub end: u64,
     pub chain: u32,
+    /// Whether entries were void, because the checkpoint holds other ones.
+    pub anew: bool,
     /// Whose log it is.
     pub owner: Option<(u64, NodeId)>,
     /// Segments that are no part of the log: older ones before a gap.
@@ -65,12 +67,15 @@ pub(crate) fn replay(
     let mut replay = Replay { base: stored.0, ..Replay::default() };
     let (kept, broken) = unbroken(segments, &mut replay)?;
     let Some(newest) = kept.last() else {
+        check(&mut replay, stored)?;
         return Ok(replay);
     };
     replay.owner = Some((newest.cluster, newest.node));
     replay.segments =
         kept.iter().map(|header| Segment { number: header.number, first: header.first }).collect();
-    let from = kept.iter().rposition(|header| header.first <= stored.0.next());
+    // The entry at the checkpoint's index tells whether what follows it has the same past.
+    let at = |index: Index| kept.iter().rposition(|header| header.first <= index);
+    let from = at(stored.0).or(at(stored.0.next()));
     let from = from.ok_or_else(|| {
         let file = File::Segment(kept[0].number.saturating_sub(1));
         let missing = Damage { file, at: 0, why: "a segment of the log is missing" };
@@ -150,6 +155,10 @@ fn read_segment(
         return Err(damage(0, "the segment belongs to another member"));
     }
     replay.hard = header.hard;
+    if header.anew {
+        replay.entries.clear();
+        replay.base = header.first.prev();
+    }
     replay.end_at(header.first.prev());
     let seed = header.seed();
     let mut at = FIRST_BATCH;
@@ -193,7 +202,10 @@ fn apply(replay: &mut Replay, records: Vec<Record>) -> Result<(), &'static str> 
         match record {
             Record::Hard(hard) => replay.hard = hard,
             Record::Cut(from) => replay.end_at(from.prev()),
-            Record::Restart(index) => replay.end_at(index),
+            Record::Restart(index) => {
+                replay.entries.clear();
+                replay.base = index;
+            }
             Record::Entry(term, index, kind, bytes) => {
                 if index != replay.last().next() {
                     return Err("an entry out of its order");
@@ -227,6 +239,7 @@ fn check(replay: &mut Replay, stored: (Index, Term)) -> Result<(), Damage> {
     let next = replay.entries.get(held);
     if at.is_some_and(|entry| entry.term != term) || next.is_some_and(|entry| entry.term < term) {
         replay.entries.clear();
+        replay.anew = true;
     }
     replay.entries.drain(..held.min(replay.entries.len()));
     replay.base = stored;

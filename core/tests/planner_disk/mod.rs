@@ -37,6 +37,8 @@ impl Dice {
 pub(crate) enum Keep {
     Old,
     New,
+    /// The first so many as they were written, the rest as they were before.
+    First(usize),
     /// Each sector for itself: old, new, torn, garbage.
     Any,
 }
@@ -95,14 +97,17 @@ impl Disk {
     /// The power fails.
     pub(crate) fn crash(&mut self, keep: Keep, dice: &mut Dice) {
         self.made.clear();
+        let mut seen = 0;
         for image in self.files.values_mut() {
             for &sector in &image.dirty {
                 let range = sector * SECTOR..(sector + 1) * SECTOR;
                 let how = match keep {
                     Keep::Old => 0,
                     Keep::New => 1,
+                    Keep::First(count) => u64::from(seen < count),
                     Keep::Any => dice.below(4),
                 };
+                seen += 1;
                 let cut = match how {
                     0 => 0,
                     1 => SECTOR,

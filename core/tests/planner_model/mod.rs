@@ -10,8 +10,9 @@ use keel_core::disk::{Damage, Lane};
 use keel_core::entry::{Entry, EntryKind, HardState, Payload, Proposal, RawEntry, Write};
 use keel_core::members::{Cluster, Member};
 use keel_core::planner::{Done, Options, Planner, Recovered};
+use keel_core::raft::Config;
 use keel_core::state::LeaseRecord;
-use keel_core::state::codec::{encode_alarms, encode_cluster, encode_leases};
+use keel_core::state::codec::{encode_alarms, encode_cluster, encode_config, encode_leases};
 use keel_core::state::image::{Image, ImageChunk};
 use keel_core::types::{Index, LeaseId, Mark, NodeId, Term, Ticket};
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ pub(crate) fn options() -> Options {
     Options {
         cluster: 0xc1,
         node: NodeId(0xa1),
-        segment_bytes: 4096 + 6 * 512,
+        segment_bytes: 8192,
         segments_kept: 2,
         state_bytes: 4096,
         piece_bytes: 1024,
@@ -89,6 +90,8 @@ pub(crate) struct World {
     pub(crate) stored: u64,
     /// Checkpoints before the last start.
     past: Vec<Option<Image>>,
+    /// A checkpoint was staged inside the log that holds other entries.
+    replaced: Option<u64>,
     next_mark: u64,
     pub(crate) chunks: BTreeMap<u64, ImageChunk>,
     pub(crate) next_chunk: u64,
@@ -107,6 +110,7 @@ impl World {
             images: BTreeMap::from([(0, None)]),
             stored: 0,
             past: vec![None],
+            replaced: None,
             next_mark: 1,
             chunks: BTreeMap::new(),
             next_chunk: 0,
@@ -120,6 +124,11 @@ impl World {
 
     pub(crate) fn persist(&mut self, write: Write) {
         let mut log = self.log().clone();
+        let first = write.entries.first().map(|entry| entry.index.0);
+        if let Some(index) = self.replaced.take_if(|index| first == Some(*index + 1)) {
+            log.entries.clear();
+            log.base = index;
+        }
         log.write(&write);
         self.logs.push(log);
         let mark = self.first_mark + self.logs.len() as u64 - 2;
@@ -127,6 +136,8 @@ impl World {
     }
 
     pub(crate) fn store(&mut self, index: u64, term: u64) {
+        let own = self.log().entries.get(&index).map(|&(own, _)| own);
+        self.replaced = own.filter(|&own| own != term).map(|_| index);
         let image = self.image(index, term);
         let mark = self.next_mark;
         self.next_mark += 1;
@@ -139,6 +150,8 @@ impl World {
         let member = Member { name: format!("m{index}"), ..Member::default() };
         let members = BTreeMap::from([(NodeId(0xa1), member)]);
         let cluster = Cluster { id: 0xc1, members, ..Cluster::default() };
+        let voters = [NodeId(0xa1), NodeId(index % 4)].into();
+        let config = Config { voters, ..Config::default() };
         let leases: Vec<LeaseRecord> = (0..index % 3)
             .map(|at| LeaseRecord { lease: LeaseId(at as i64 + 1), ttl: 60, remaining: 0 })
             .collect();
@@ -153,6 +166,7 @@ impl World {
             leases: Bytes::from(encode_leases(&leases)),
             alarms: Bytes::from(encode_alarms(&[])),
             cluster: Bytes::from(encode_cluster(&cluster)),
+            config: Bytes::from(encode_config(&config)),
         }
     }
 
@@ -212,6 +226,7 @@ impl World {
                     && candidate.leases == encode_leases(&image.leases)
                     && candidate.alarms == encode_alarms(&image.alarms)
                     && candidate.cluster == encode_cluster(&image.cluster)
+                    && candidate.config == encode_config(&image.config)
             }
             _ => false,
         };
@@ -251,6 +266,7 @@ impl World {
         self.logs = vec![log];
         self.acked = 0;
         self.lineage = 0;
+        self.replaced = None;
         self.stored = 0;
         let image = recovered.checkpoint.map(|image| {
             self.chunks = image.chunks.iter().map(|chunk| (chunk.number, chunk.clone())).collect();
@@ -264,6 +280,7 @@ impl World {
                 leases: Bytes::from(encode_leases(&image.leases)),
                 alarms: Bytes::from(encode_alarms(&image.alarms)),
                 cluster: Bytes::from(encode_cluster(&image.cluster)),
+                config: Bytes::from(encode_config(&image.config)),
                 chunks: image.chunks,
             }
         });
