@@ -6,5 +6,6 @@
 //!   bin/keel-bench  load    the same work for several servers, side by side
 //! ```
 
+pub mod ctl;
 pub mod load;
 pub mod server;

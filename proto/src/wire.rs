@@ -119,7 +119,7 @@ mod tests {
             ..Default::default()
         };
         let seen = pb::RangeResponse::decode(&sent.encode_to_vec()[..]).expect("a response");
-        assert_eq!(seen.kvs, [kv.clone()]);
+        assert_eq!(seen.kvs, std::slice::from_ref(&kv));
 
         let event = Event {
             revision: Revision { main: 9, sub: 0 },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Parses one that is not negative.
 #[must_use]
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

@@ -5,7 +5,7 @@
 //! ```
 
 mod config;
-mod duration;
+pub(crate) mod duration;
 pub mod flags;
 mod settings;
 mod urls;

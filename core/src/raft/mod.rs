@@ -259,12 +259,8 @@ impl Raft {
     /// A newer term; `false` where the message is to be ignored.
     fn on_higher_term(&mut self, from: NodeId, term: Term, body: &Body) -> bool {
         match body {
-            Body::Vote { transfer, .. } => {
-                // A voter that hears its leader does not help to depose it (Raft §4.2.3).
-                if !transfer && self.hears_leader() {
-                    return false;
-                }
-            }
+            // A voter that hears its leader does not help to depose it (Raft §4.2.3).
+            Body::Vote { transfer: false, .. } if self.hears_leader() => return false,
             Body::VoteReply { pre: true, reject: false } => return true,
             _ => {}
         }

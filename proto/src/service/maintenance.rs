@@ -115,7 +115,7 @@ impl pb::maintenance_server::Maintenance for Desk {
             other => unreachable!("an export is not answered with {other:?}"),
         };
         let mut survey: Survey = survey(Contents::of(&state));
-        while survey.step(SURVEY_STEP) {
+        while !survey.step(SURVEY_STEP) {
             yield_now().await;
         }
         Ok(Response::new(SnapshotStream::new(survey.finish())))

@@ -1,0 +1,198 @@
+//! `lease`.
+
+use super::Failed;
+use super::args::Lease;
+use super::client::Client;
+use super::json::{Object, array, quoted};
+use super::keys::lease_id;
+use super::output::Output;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use keel_proto::pb::etcdserverpb as pb;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+pub(super) async fn run(client: &Client, output: Output, lease: Lease) -> Result<(), Failed> {
+    match lease {
+        Lease::Grant { words } => grant(client, output, &words).await,
+        Lease::Revoke { words } => revoke(client, output, &words).await,
+        Lease::Timetolive { words, keys } => life(client, output, &words, keys).await,
+        Lease::List => list(client, output).await,
+        Lease::KeepAlive { words, once } => keep_alive(client, output, &words, once).await,
+    }
+}
+
+fn id_of(words: &[String], command: &str) -> Result<i64, Failed> {
+    let [word] = words else {
+        return Err(Failed::arguments(format!("lease {command} command needs 1 argument")));
+    };
+    lease_id(word)
+        .map_err(|why| Failed::arguments(format!("bad lease ID ({why}), expecting ID in Hex")))
+}
+
+/// The header's fields, where Go embeds it, and what follows.
+fn embedded(header: Option<&pb::ResponseHeader>) -> Object {
+    match header {
+        Some(header) => Object::new().header_fields(header),
+        None => Object::new(),
+    }
+}
+
+async fn grant(client: &Client, output: Output, words: &[String]) -> Result<(), Failed> {
+    let [ttl] = words else {
+        return Err(Failed::arguments("lease grant command needs TTL argument"));
+    };
+    let ttl = ttl.parse().map_err(|_| {
+        let why = format!("strconv.ParseInt: parsing {ttl:?}: invalid syntax");
+        Failed::arguments(format!("bad TTL ({why})"))
+    })?;
+    let request = pb::LeaseGrantRequest { ttl, id: 0 };
+    let granted = client.short(client.lease().lease_grant(request)).await;
+    let granted = granted.map_err(|failed| failed.wrapped("failed to grant lease"))?;
+    let (id, ttl) = (granted.id, granted.ttl);
+    output.forms(
+        || format!("lease {id:016x} granted with TTL({ttl}s)\n"),
+        || {
+            embedded(granted.header.as_ref())
+                .raw("ID", id.to_string())
+                .raw("TTL", ttl.to_string())
+                .raw("Error", quoted(&granted.error))
+                .done()
+        },
+        |lines| {
+            lines.header(granted.header.as_ref());
+            lines.line("ID", id);
+            lines.line("TTL", ttl);
+        },
+    )?;
+    Ok(())
+}
+
+async fn revoke(client: &Client, output: Output, words: &[String]) -> Result<(), Failed> {
+    let id = id_of(words, "revoke")?;
+    let call = client.short(client.lease().lease_revoke(pb::LeaseRevokeRequest { id })).await;
+    let revoked = call.map_err(|failed| failed.wrapped("failed to revoke lease"))?;
+    output.forms(
+        || format!("lease {id:016x} revoked\n"),
+        || Object::new().header("header", revoked.header.as_ref()).done(),
+        |lines| lines.header(revoked.header.as_ref()),
+    )?;
+    Ok(())
+}
+
+async fn life(client: &Client, output: Output, words: &[String], keys: bool) -> Result<(), Failed> {
+    let id = id_of(words, "timetolive")?;
+    let request = pb::LeaseTimeToLiveRequest { id, keys };
+    let life = client.short(client.lease().lease_time_to_live(request)).await?;
+    let (ttl, granted) = (life.ttl, life.granted_ttl);
+    output.forms(
+        || {
+            if granted == 0 && ttl == -1 {
+                return format!("lease {id:016x} already expired\n");
+            }
+            let mut text =
+                format!("lease {id:016x} granted with TTL({granted}s), remaining({ttl}s)");
+            if keys {
+                let names: Vec<_> =
+                    life.keys.iter().map(|key| String::from_utf8_lossy(key)).collect();
+                text += &format!(", attached keys([{}])", names.join(" "));
+            }
+            text + "\n"
+        },
+        || {
+            let names: Vec<String> =
+                life.keys.iter().map(|key| format!("\"{}\"", STANDARD.encode(key))).collect();
+            let names = if names.is_empty() { String::from("null") } else { array(names) };
+            embedded(life.header.as_ref())
+                .raw("id", id.to_string())
+                .raw("ttl", ttl.to_string())
+                .raw("granted-ttl", granted.to_string())
+                .raw("keys", names)
+                .done()
+        },
+        |lines| {
+            lines.header(life.header.as_ref());
+            lines.line("ID", id);
+            lines.line("TTL", ttl);
+            lines.line("GrantedTTL", granted);
+            for key in &life.keys {
+                lines.line("Key", super::fields::quoted(key));
+            }
+        },
+    )?;
+    Ok(())
+}
+
+async fn list(client: &Client, output: Output) -> Result<(), Failed> {
+    let list = client.short(client.lease().lease_leases(pb::LeaseLeasesRequest {})).await?;
+    output.forms(
+        || {
+            let mut text = format!("found {} leases\n", list.leases.len());
+            for lease in &list.leases {
+                text += &format!("{:016x}\n", lease.id);
+            }
+            text
+        },
+        || {
+            let leases =
+                list.leases.iter().map(|lease| Object::new().int("id", lease.id).done()).collect();
+            embedded(list.header.as_ref()).raw("leases", array(leases)).done()
+        },
+        |lines| {
+            lines.header(list.header.as_ref());
+            for lease in &list.leases {
+                lines.line("ID", lease.id);
+            }
+        },
+    )?;
+    Ok(())
+}
+
+async fn keep_alive(
+    client: &Client,
+    output: Output,
+    words: &[String],
+    once: bool,
+) -> Result<(), Failed> {
+    let id = id_of(words, "keep-alive")?;
+    let (ask, requests) = mpsc::unbounded_channel();
+    let requests = UnboundedReceiverStream::new(requests);
+    let closed = |_| Failed::plain("the stream is closed");
+    ask.send(pb::LeaseKeepAliveRequest { id }).map_err(closed)?;
+    let mut answers = client.lease().lease_keep_alive(requests).await?.into_inner();
+    while let Some(answer) = answers.next().await {
+        let answer = answer?;
+        if answer.ttl <= 0 {
+            if once {
+                return Err(Failed::plain("etcdserver: requested lease not found"));
+            }
+            println!("lease {id:016x} expired or revoked.");
+            return Ok(());
+        }
+        let ttl = answer.ttl;
+        output.forms(
+            || format!("lease {id:016x} keepalived with TTL({ttl})\n"),
+            || {
+                embedded(answer.header.as_ref())
+                    .raw("ID", id.to_string())
+                    .raw("TTL", ttl.to_string())
+                    .done()
+            },
+            |lines| {
+                lines.header(answer.header.as_ref());
+                lines.line("ID", id);
+                lines.line("TTL", ttl);
+            },
+        )?;
+        if once {
+            return Ok(());
+        }
+        // As etcd's client does: three times in a lease's time.
+        let pause = Duration::from_secs(ttl.unsigned_abs()) / 3;
+        tokio::time::sleep(pause.max(Duration::from_millis(500))).await;
+        ask.send(pb::LeaseKeepAliveRequest { id }).map_err(closed)?;
+    }
+    Err(Failed::plain("the server ended the stream"))
+}

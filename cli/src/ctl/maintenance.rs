@@ -1,0 +1,198 @@
+//! `member`, `alarm`, `snapshot` and `defrag`.
+
+use super::Failed;
+use super::args::{Alarm, Member, Snapshot};
+use super::client::Client;
+use super::json;
+use super::output::{Format, Output, human, print, table};
+use indicatif::{ProgressBar, ProgressStyle};
+use keel_proto::pb::etcdserverpb as pb;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+pub(super) async fn member(client: &Client, output: Output, command: Member) -> Result<(), Failed> {
+    let Member::List { consistency } = command;
+    let linearizable = match consistency.as_str() {
+        "l" => true,
+        "s" => false,
+        other => return Err(Failed::arguments(format!("unknown consistency flag {other:?}"))),
+    };
+    let request = pb::MemberListRequest { linearizable };
+    let list = client.short(client.cluster().member_list(request)).await?;
+    let row = |member: &pb::Member| {
+        let standing = if member.name.is_empty() { "unstarted" } else { "started" };
+        vec![
+            format!("{:x}", member.id),
+            standing.to_owned(),
+            member.name.clone(),
+            member.peer_ur_ls.join(","),
+            member.client_ur_ls.join(","),
+            member.is_learner.to_string(),
+        ]
+    };
+    if output.format == Format::Table {
+        let heads = ["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"];
+        let rows: Vec<_> = list.members.iter().map(row).collect();
+        return Ok(print(table(&heads, &rows).as_bytes())?);
+    }
+    output.forms(
+        || list.members.iter().map(|member| row(member).join(", ") + "\n").collect(),
+        || json::members(&list),
+        |lines| {
+            lines.header_without_revision(list.header.as_ref());
+            for member in &list.members {
+                lines.line("ID", member.id);
+                lines.line("Name", json::quoted(&member.name));
+                for url in &member.peer_ur_ls {
+                    lines.line("PeerURL", json::quoted(url));
+                }
+                for url in &member.client_ur_ls {
+                    lines.line("ClientURL", json::quoted(url));
+                }
+                lines.line("IsLearner", member.is_learner);
+                lines.0.push('\n');
+            }
+        },
+    )?;
+    Ok(())
+}
+
+pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Result<(), Failed> {
+    let all = client.short(client.maintenance().alarm(pb::AlarmRequest::default())).await?;
+    let shown = match command {
+        Alarm::List => all,
+        Alarm::Disarm => {
+            let mut gone = pb::AlarmResponse { header: all.header, alarms: Vec::new() };
+            for alarm in all.alarms {
+                let request = pb::AlarmRequest {
+                    action: pb::alarm_request::AlarmAction::Deactivate.into(),
+                    member_id: alarm.member_id,
+                    alarm: alarm.alarm,
+                };
+                let answer = client.short(client.maintenance().alarm(request)).await?;
+                gone.header = answer.header;
+                gone.alarms.extend(answer.alarms);
+            }
+            gone
+        }
+    };
+    output.forms(
+        || {
+            let line = |one: &pb::AlarmMember| {
+                format!("memberID:{} alarm:{} \n", one.member_id, one.alarm().as_str_name())
+            };
+            shown.alarms.iter().map(line).collect()
+        },
+        || json::alarms(&shown),
+        |lines| {
+            lines.header(shown.header.as_ref());
+            for alarm in &shown.alarms {
+                lines.line("MemberID", alarm.member_id);
+                lines.line("AlarmType", alarm.alarm().as_str_name());
+            }
+        },
+    )?;
+    Ok(())
+}
+
+pub(super) async fn defrag(client: &Client) -> Result<(), Failed> {
+    for endpoint in &client.endpoints {
+        let only = client.only(endpoint)?;
+        let begun = Instant::now();
+        let request = pb::DefragmentRequest {};
+        match only.short(only.maintenance().defragment(request)).await {
+            Ok(_) => println!(
+                "Finished defragmenting etcd member[{endpoint}]. took {:?}",
+                begun.elapsed()
+            ),
+            Err(failed) => {
+                eprintln!("Failed to defragment etcd member[{endpoint}] ({})", failed.line);
+                return Err(failed);
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn snapshot(client: &Client, command: Snapshot) -> Result<(), Failed> {
+    let Snapshot::Save { words } = command;
+    let [path] = words.as_slice() else {
+        return Err(Failed::arguments("snapshot save expects one argument"));
+    };
+    if client.endpoints.len() != 1 {
+        return Err(Failed::arguments("snapshot must be requested to one selected node"));
+    }
+    let part = format!("{path}.part");
+    let begun = Instant::now();
+    let saved = save(client, &part).await;
+    let (size, version) = match saved {
+        Ok(saved) => saved,
+        Err(failed) => {
+            // Half a snapshot is of no use to anybody.
+            let _ = std::fs::remove_file(&part);
+            return Err(failed);
+        }
+    };
+    std::fs::rename(&part, path).map_err(|error| disk(path, &error))?;
+    eprintln!("saved {} in {:?}", human(size), begun.elapsed());
+    println!("Snapshot saved at {path}");
+    if !version.is_empty() {
+        println!("Server version {version}");
+    }
+    Ok(())
+}
+
+fn disk(path: &str, error: &std::io::Error) -> Failed {
+    Failed::plain(format!("could not write {path}: {error}"))
+}
+
+/// Streams the database into a file and checks the hash that follows it.
+async fn save(client: &Client, path: &str) -> Result<(i64, String), Failed> {
+    let mut file = File::create(path).map_err(|error| disk(path, &error))?;
+    let request = pb::SnapshotRequest {};
+    let mut pieces = client.maintenance().snapshot(request).await?.into_inner();
+    let bar = bar();
+    let mut hash = Sha256::new();
+    let mut size: u64 = 0;
+    let mut version = String::new();
+    let mut trailer = None;
+    while let Some(piece) = pieces.message().await? {
+        if trailer.is_some() {
+            return Err(Failed::plain("the server sent more behind the snapshot's hash"));
+        }
+        if piece.remaining_bytes == 0 && size > 0 && piece.blob.len() == 32 {
+            trailer = Some(piece.blob.clone());
+        } else {
+            hash.update(&piece.blob);
+        }
+        size += piece.blob.len() as u64;
+        file.write_all(&piece.blob).map_err(|error| disk(path, &error))?;
+        bar.set_length(size + piece.remaining_bytes);
+        bar.set_position(size);
+        version = piece.version;
+    }
+    bar.finish_and_clear();
+    let Some(trailer) = trailer else {
+        return Err(Failed::plain("the snapshot ended before its hash"));
+    };
+    if hash.finalize().as_slice() != trailer.as_ref() {
+        return Err(Failed::plain("the snapshot does not have the hash that the server sent"));
+    }
+    file.sync_all().map_err(|error| disk(path, &error))?;
+    Ok((i64::try_from(size).unwrap_or(i64::MAX), version))
+}
+
+/// A bar for a person's terminal; nothing for a pipe.
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    match style {
+        Ok(style) => ProgressBar::new(0).with_style(style),
+        Err(_) => ProgressBar::new(0),
+    }
+}
