@@ -182,7 +182,11 @@ fn the_arrows_point_one_way() {
         rest[..end].to_owned()
     };
     let core = dependencies("core");
-    let names: Vec<&str> = core.lines().filter_map(|line| line.split('.').next()).collect();
+    let names: Vec<&str> = core
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split('.').next())
+        .collect();
     for name in names.iter().filter(|name| !name.is_empty() && !name.starts_with('[')) {
         assert!(["bytes", "crc32fast", "crc"].contains(name), "core must not know {name}");
     }

@@ -429,9 +429,12 @@ pub struct Event {
     pub record: Record,
     /// The key, a slice of the record.
     pub key: Bytes,
-    /// The newest version before this one, wherever in the history it lies, if it is still
-    /// there and not a tombstone.
+    /// The version before this revision, if it is still there and not a tombstone. What
+    /// another change of the same revision put does not count: etcd reads it at the revision
+    /// before.
     pub prev: Option<Record>,
+    /// The lease of the version right before this change, of the same revision or not.
+    pub lease_before: LeaseId,
 }
 
 /// Why something was not done. `proto` owns the one table from these to etcd's codes and texts.

@@ -45,9 +45,6 @@ pub const LEASE_CHECKPOINT_BATCH_MAX: usize = 1000;
 /// What etcd gives a request before it gives up, besides two election timeouts (semantics §6.4).
 pub const REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
 
-/// A key, at most: what a bbolt page can hold (semantics §1.2).
-pub const KEY_BYTES_MAX: usize = 32_768;
-
 /// Revisions are joined in one watch answer up to this many encoded bytes.
 pub const WATCH_ANSWER_BYTES: usize = 256 * 1024;
 

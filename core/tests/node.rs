@@ -320,7 +320,7 @@ fn a_crash_keeps_leases_and_their_keys() {
 
 #[test]
 fn a_full_quota_raises_the_alarm_and_only_deletes_go_on() {
-    let quota = Config { quota_bytes: 4000, ..config() };
+    let quota = Config { quota_bytes: 12_000, ..config() };
     let mut world = World::start(quota);
     let mut put = 0;
     while world.put(&format!("key{put}"), 0).is_ok() {

@@ -8,8 +8,6 @@ use tonic::{Code, Status};
 pub enum Bad {
     /// No key.
     EmptyKey,
-    /// A key that no database page can hold; etcd would crash on it.
-    KeyTooLarge,
     /// An operation of a transaction that is none.
     KeyNotFound,
     /// `ignore_value` beside a value.
@@ -26,7 +24,7 @@ pub enum Bad {
     RequestTooLarge,
     /// `client-api-version` metadata that is not UTF-8.
     InvalidClientApiVersion,
-    /// A stream whose members must be in order or of a form is not.
+    /// RangeStream in another order than the keys'.
     NoSortOrders,
     /// RangeStream with a revision filter.
     NoRevisionFilters,
@@ -38,7 +36,6 @@ impl Bad {
     pub fn status(self) -> Status {
         let (code, text) = match self {
             Bad::EmptyKey => (Code::InvalidArgument, "etcdserver: key is not provided"),
-            Bad::KeyTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
             Bad::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
             Bad::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
             Bad::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),

@@ -127,6 +127,7 @@ mod tests {
             record: Bytes::from_static(&[0x0a, 1, b'k']),
             key: "k".into(),
             prev: Some(record),
+            lease_before: keel_core::LeaseId::NONE,
         };
         let seen = mvccpb::Event::decode(&Change::of(&event, true).0[..]).expect("an event");
         assert_eq!(seen.r#type, 1);

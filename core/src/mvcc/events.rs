@@ -4,15 +4,22 @@ use super::history::{Found, History};
 use super::record;
 use super::view::View;
 use crate::command::Event;
+use crate::types::LeaseId;
 use alloc::vec::Vec;
 
 /// The change that a version is.
 fn event(history: &History, found: &Found<'_>) -> Event {
     let record = history.share(found);
     let key = record::key(&record);
-    let prev = found.prev().and_then(|at| history.get(at)).filter(|prev| !prev.link.tombstone);
-    let prev = prev.map(|prev| history.share(&prev));
-    Event { revision: found.revision(), tombstone: found.link.tombstone, record, key, prev }
+    let before = found.prev().and_then(|at| history.get(at));
+    let lease_before = before
+        .as_ref()
+        .filter(|before| !before.link.tombstone)
+        .map_or(LeaseId::NONE, |before| record::lease(before.record));
+    let prev = before.and_then(|before| history.at_revision(before.at, found.link.main - 1));
+    let prev = prev.filter(|prev| !prev.link.tombstone).map(|prev| history.share(&prev));
+    let (revision, tombstone) = (found.revision(), found.link.tombstone);
+    Event { revision, tombstone, record, key, prev, lease_before }
 }
 
 /// All changes from a position on.

@@ -13,6 +13,9 @@ use crate::types::{LeaseId, Revision};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// What a store without a key counts: the two slots of its manifest.
+const EMPTY_BYTES: u64 = 8192;
+
 /// One moment of the key space: what a view holds.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -333,8 +336,8 @@ impl State {
     pub(super) fn usage(&self) -> Usage {
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Usage {
-            total: bytes(self.history.held_bytes),
-            in_use: bytes(self.history.live_bytes),
+            total: bytes(self.history.held_bytes + EMPTY_BYTES),
+            in_use: bytes(self.history.live_bytes + EMPTY_BYTES),
             keys: self.tree.live(),
             records: self.history.live_records,
         }

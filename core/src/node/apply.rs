@@ -210,7 +210,7 @@ impl Node {
     /// Takes the store's changes over: keys move between leases, watchers will hear.
     fn collect_events(&mut self) {
         for event in self.store.take_events() {
-            let before = event.prev.as_ref().map_or(LeaseId::NONE, |prev| record::lease(prev));
+            let before = event.lease_before;
             let after = if event.tombstone { LeaseId::NONE } else { record::lease(&event.record) };
             if before != after {
                 if before != LeaseId::NONE {

@@ -186,7 +186,8 @@ mod tests {
     fn event(main: i64, tombstone: bool, len: usize, prev: Option<usize>) -> Event {
         let zeros = |len| Bytes::from(vec![0; len]);
         let (record, prev) = (zeros(len), prev.map(zeros));
-        Event { revision: Revision { main, sub: 0 }, tombstone, key: zeros(1), record, prev }
+        let (revision, lease_before) = (Revision { main, sub: 0 }, crate::types::LeaseId::NONE);
+        Event { revision, tombstone, key: zeros(1), record, prev, lease_before }
     }
 
     #[test]

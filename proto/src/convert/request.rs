@@ -9,7 +9,6 @@ use keel_core::command::{
     AlarmAction, AlarmKind, Command, Compare, Delete, Op, Operand, Put, Range, Relation, SortOrder,
     SortTarget, Txn,
 };
-use keel_core::limits::KEY_BYTES_MAX;
 use keel_core::{LeaseId, NodeId};
 
 /// A range, checked.
@@ -97,9 +96,6 @@ pub fn is_serializable(request: &pb::TxnRequest) -> bool {
 fn check_key(key: &Bytes) -> Result<(), Bad> {
     if key.is_empty() {
         return Err(Bad::EmptyKey);
-    }
-    if key.len() > KEY_BYTES_MAX {
-        return Err(Bad::KeyTooLarge);
     }
     Ok(())
 }

@@ -188,7 +188,7 @@ impl tokio_stream::Stream for SnapshotStream {
 
     fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(self.piece().map(|(blob, remaining_bytes)| {
-            let version = VERSION.to_owned();
+            let version = CLUSTER_VERSION.to_owned();
             Ok(pb::SnapshotResponse { header: None, remaining_bytes, blob, version })
         }))
     }

@@ -122,6 +122,7 @@ impl Services {
             ($server:expr) => {{
                 let mut server = $server.clone();
                 let Ok(response) = server.call(request).await;
+                let response = in_etcds_words(response);
                 done.answered(&response);
                 response
             }};
@@ -144,6 +145,24 @@ impl Services {
                 status.into_http()
             }
         }
+    }
+}
+
+/// A message beyond the bound is refused by the library below; etcd's library has another code
+/// and other words for it.
+fn in_etcds_words(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    let numbers = status
+        .message()
+        .strip_prefix("Error, decoded message length too large: found ")
+        .and_then(|rest| rest.strip_suffix(" bytes"))
+        .and_then(|rest| rest.split_once(" bytes, the limit is: "));
+    match numbers {
+        Some((found, limit)) => Status::resource_exhausted(format!(
+            "grpc: received message larger than max ({found} vs. {limit})"
+        ))
+        .into_http(),
+        None => response,
     }
 }
 
