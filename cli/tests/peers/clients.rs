@@ -46,7 +46,7 @@ fn walk(ctl: &Ctl<'_>) {
     ctl.run(&["put", "foo2", "two"]);
     assert_eq!(ctl.run(&["get", "--prefix", "foo", "--keys-only"]), "foo\n\nfoo1\n\nfoo2\n\n");
     assert_eq!(ctl.run(&["get", "foo", "foo2", "--print-value-only"]), "baz\none\n");
-    let count = ctl.run(&["get", "--prefix", "", "--count-only", "--write-out=fields"]);
+    let count = ctl.run(&["get", "--prefix", "", "--keys-only", "--write-out=fields"]);
     assert!(count.contains("\"Count\" : 3"), "{count}");
 
     let txn = "value(\"foo\") = \"baz\"\n\nput foo then\nget foo\n\nput foo else\n\n";

@@ -11,6 +11,7 @@ mod workload;
 
 use keel_cli::load::process::Server;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// A server of ours and one of theirs, each on a directory of its own.
@@ -24,9 +25,11 @@ impl Pair {
     async fn start(peers: &build::Peers) -> Pair {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let ours = start("keel", Path::new(env!("CARGO_BIN_EXE_etcd")), dir.path(), &[]).await;
-        // What is compared is the answers; their speed is not, so theirs need not sync.
-        let unsafe_sync = [String::from("--unsafe-no-fsync")];
-        let theirs = start("etcd", &peers.etcd, dir.path(), &unsafe_sync).await;
+        // What is compared is the answers; their speed is not, so theirs need not sync, and is
+        // not to lose its leader on a busy machine.
+        let patient =
+            ["--unsafe-no-fsync", "--heartbeat-interval=1000", "--election-timeout=10000"];
+        let theirs = start("etcd", &peers.etcd, dir.path(), &patient.map(String::from)).await;
         Pair { ours, theirs, dir }
     }
 }
@@ -44,6 +47,9 @@ async fn start(name: &str, binary: &Path, dir: &Path, extra: &[String]) -> Serve
 /// Runs a test that needs the peers on a runtime of its own, or says why it does not.
 fn with_peers<F: Future<Output = ()>>(test: impl FnOnce(&'static build::Peers) -> F) {
     let Some(peers) = build::peers() else { return };
+    // One after the other: the machine is small, and a starved server answers late.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

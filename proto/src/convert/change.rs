@@ -62,7 +62,7 @@ pub fn decode_change(bytes: &Bytes, v2: bool) -> Result<Change, Undecodable> {
     Ok(Change {
         v2,
         explicit: transition != Transition::Auto,
-        auto_leave: transition != Transition::JointExplicit,
+        auto_leave: v2 && transition != Transition::JointExplicit,
         member: decode_member(&context),
         steps,
     })

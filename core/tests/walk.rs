@@ -1,0 +1,344 @@
+//! A walk of three, five and seven members over a bad network and disks that lose what was not
+//! durable, and after every step the safety sentences of the Raft paper (§5, figure 3).
+
+use bytes::Bytes;
+use keel_core::command::Command;
+use keel_core::entry::HardState;
+use keel_core::raft::{Body, Config, Message, Options, Raft, Ready, Start};
+use keel_core::rng::Rng;
+use keel_core::{Entry, Index, Instant, Mark, NodeId, Payload, Proposal, Term, Ticket, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const HEARTBEAT: Duration = Duration::from_millis(100);
+
+fn options(id: NodeId) -> Options {
+    Options {
+        id,
+        heartbeat: HEARTBEAT,
+        election: HEARTBEAT * 10,
+        pre_vote: true,
+        check_quorum: true,
+        window: 4,
+        append_bytes: 64,
+    }
+}
+
+/// One member and its disk.
+struct Member {
+    id: NodeId,
+    raft: Raft,
+    /// Durable.
+    hard: HardState,
+    log: Vec<Entry>,
+    /// Handed out and not durable yet.
+    writing: Vec<(Mark, Write)>,
+    /// Applied, by position.
+    applied: Vec<Entry>,
+}
+
+impl Member {
+    fn boot(id: NodeId, config: &Config, seed: u64, now: Instant) -> Member {
+        let start = Start { config: config.clone(), ..Start::default() };
+        let raft = Raft::new(options(id), start, seed, now);
+        let (hard, log) = (HardState::default(), Vec::new());
+        Member { id, raft, hard, log, writing: Vec::new(), applied: Vec::new() }
+    }
+
+    /// What is in memory goes; what is on the disk comes back.
+    fn crash(&mut self, config: &Config, seed: u64, now: Instant) {
+        self.writing.clear();
+        let start = Start {
+            hard: self.hard,
+            config: config.clone(),
+            entries: self.log.clone(),
+            ..Start::default()
+        };
+        self.raft = Raft::new(options(self.id), start, seed, now);
+        self.applied.clear();
+    }
+
+    /// The disk finishes some of its writes, in order.
+    fn finish(&mut self, many: usize, now: Instant) {
+        let many = many.min(self.writing.len());
+        let mut last = None;
+        for (mark, write) in self.writing.drain(..many) {
+            last = Some(mark);
+            self.hard = write.hard.unwrap_or(self.hard);
+            if let Some(cut) = write.cut_from {
+                self.log.retain(|entry| entry.index < cut);
+            }
+            for entry in write.entries {
+                assert_eq!(entry.index.0, self.log.len() as u64 + 1, "the disk gets no gap");
+                self.log.push(entry);
+            }
+        }
+        if let Some(mark) = last {
+            self.raft.persisted(now, mark);
+        }
+    }
+}
+
+struct World {
+    now: Instant,
+    rng: Rng,
+    config: Config,
+    members: BTreeMap<NodeId, Member>,
+    /// Messages under way.
+    flying: Vec<(NodeId, NodeId, Message)>,
+    /// Members that no message reaches or leaves.
+    cut_off: BTreeSet<NodeId>,
+    // What must hold.
+    leaders: BTreeMap<Term, NodeId>,
+    committed: BTreeMap<Index, (Term, Bytes)>,
+    /// Confirmed reads must not be older than what was committed when they were asked.
+    reads: BTreeMap<(NodeId, u64), Index>,
+    proposed: u64,
+    steps: u64,
+    read_answers: u64,
+}
+
+impl World {
+    fn new(size: u64, seed: u64) -> World {
+        let ids: BTreeSet<NodeId> = (1..=size).map(NodeId).collect();
+        let config = Config { voters: ids.clone(), ..Config::default() };
+        let mut rng = Rng::new(seed);
+        let now = Instant(0);
+        let members =
+            ids.iter().map(|id| (*id, Member::boot(*id, &config, rng.next_u64(), now))).collect();
+        World {
+            now,
+            rng,
+            config,
+            members,
+            flying: Vec::new(),
+            cut_off: BTreeSet::new(),
+            leaders: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            proposed: 0,
+            steps: 0,
+            read_answers: 0,
+        }
+    }
+
+    fn pick(&mut self) -> NodeId {
+        let nth = self.rng.below(self.members.len() as u64);
+        let nth = usize::try_from(nth).expect("few members");
+        *self.members.keys().nth(nth).expect("one of them")
+    }
+
+    /// One thing happens somewhere.
+    fn step(&mut self, faults: bool) {
+        self.steps += 1;
+        match self.rng.below(100) {
+            0..=54 => self.deliver(faults),
+            55..=74 => {
+                let id = self.pick();
+                let many = usize::try_from(self.rng.below(3)).expect("few") + 1;
+                let now = self.now;
+                self.with(id, |member| member.finish(many, now));
+            }
+            75..=84 => self.pass(),
+            85..=92 => self.propose(),
+            93..=95 => self.read(),
+            96 if faults => {
+                let id = self.pick();
+                let (seed, now, config) = (self.rng.next_u64(), self.now, self.config.clone());
+                self.reads.retain(|(asker, _), _| *asker != id);
+                self.with(id, |member| member.crash(&config, seed, now));
+            }
+            97 if faults => {
+                let id = self.pick();
+                self.cut_off.insert(id);
+            }
+            98 => {
+                self.cut_off.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// A message arrives, late, early, twice or never.
+    fn deliver(&mut self, faults: bool) {
+        if self.flying.is_empty() {
+            return;
+        }
+        // The network keeps order mostly.
+        let far = if faults && self.rng.below(5) == 0 { self.flying.len() as u64 } else { 1 };
+        let nth = usize::try_from(self.rng.below(far)).expect("few");
+        let (from, to, message) = self.flying[nth].clone();
+        let fate = self.rng.below(20);
+        if !(faults && fate == 0) {
+            self.flying.remove(nth);
+        }
+        let lost = faults && fate == 1;
+        if lost || self.cut_off.contains(&from) || self.cut_off.contains(&to) {
+            return;
+        }
+        let now = self.now;
+        self.with(to, |member| member.raft.step(now, from, message));
+    }
+
+    fn pass(&mut self) {
+        let span = Duration::from_millis(self.rng.below(120));
+        self.now = self.now.after(span);
+        let now = self.now;
+        let ids: Vec<NodeId> = self.members.keys().copied().collect();
+        for id in ids {
+            self.with(id, |member| member.raft.tick(now));
+        }
+    }
+
+    fn propose(&mut self) {
+        let id = self.pick();
+        self.proposed += 1;
+        let ticket = Ticket(self.proposed);
+        let bytes = Bytes::from(self.proposed.to_be_bytes().to_vec());
+        let command = Arc::new(Command::ClusterVersion(String::new()));
+        let payload = Payload::Command(Proposal { bytes, ticket, command });
+        let now = self.now;
+        // Where nobody leads it is refused, which is right.
+        self.with(id, |member| {
+            let _ = member.raft.propose(now, payload);
+        });
+    }
+
+    fn read(&mut self) {
+        let id = self.pick();
+        let context = self.rng.next_u64();
+        let floor = self.committed.keys().next_back().copied().unwrap_or_default();
+        self.reads.insert((id, context), floor);
+        let now = self.now;
+        self.with(id, |member| member.raft.read_index(now, context));
+    }
+
+    /// Lets a member act, takes what comes out, and checks.
+    fn with(&mut self, id: NodeId, act: impl FnOnce(&mut Member)) {
+        let member = self.members.get_mut(&id).expect("a member");
+        act(member);
+        while let Some(ready) = member.raft.poll() {
+            match ready {
+                Ready::Send { to, message } => self.flying.push((id, to, message)),
+                Ready::Persist { mark, write } => member.writing.push((mark, write)),
+                Ready::Read { context, index } => {
+                    if let Some(floor) = self.reads.remove(&(id, context)) {
+                        assert!(index >= floor, "a read point goes back behind {floor:?}");
+                        self.read_answers += 1;
+                    }
+                }
+                Ready::Restore { .. } => panic!("nobody compacts"),
+                Ready::Note(_) => {}
+            }
+        }
+        let entries = member.raft.next_committed(8);
+        for entry in entries {
+            assert_eq!(entry.index.0, member.applied.len() as u64 + 1, "applied without a gap");
+            let told = (entry.term, Bytes::copy_from_slice(entry.payload.bytes()));
+            // State machine safety: whoever applies a position applies the same there.
+            let before = self.committed.entry(entry.index).or_insert_with(|| told.clone());
+            assert_eq!(*before, told, "two entries are committed at {:?}", entry.index);
+            member.raft.applied(entry.index);
+            member.applied.push(entry);
+        }
+        // Election safety: one leader a term.
+        if member.raft.leads() {
+            let term = member.raft.term();
+            let leader = *self.leaders.entry(term).or_insert(id);
+            assert_eq!(leader, id, "two leaders of {term:?}");
+        }
+        self.flying.truncate(2000);
+    }
+
+    /// Log matching on the disks: where two hold an entry of one term at one position, all
+    /// before it is equal, too. And what is committed lies on a majority of disks.
+    fn check_disks(&self) {
+        let members: Vec<&Member> = self.members.values().collect();
+        for (at, one) in members.iter().enumerate() {
+            for other in &members[at + 1..] {
+                let shared = one.log.iter().zip(&other.log).rposition(|(a, b)| a.term == b.term);
+                if let Some(last) = shared {
+                    assert_eq!(one.log[..=last], other.log[..=last], "logs match");
+                }
+            }
+        }
+        for (index, (term, _)) in &self.committed {
+            let at = usize::try_from(index.0 - 1).expect("small");
+            let holders = members
+                .iter()
+                .filter(|member| member.log.get(at).is_some_and(|entry| entry.term == *term));
+            assert!(holders.count() > members.len() / 2, "{index:?} is committed and lost");
+        }
+    }
+}
+
+fn walk(size: u64, seeds: std::ops::Range<u64>, steps: u64) {
+    let (mut committed, mut reads) = (0, 0);
+    for seed in seeds {
+        let mut world = World::new(size, seed);
+        for step in 0..steps {
+            world.step(true);
+            if step % 50 == 0 {
+                world.check_disks();
+            }
+        }
+        world.check_disks();
+        // Without faults it must become live again.
+        world.cut_off.clear();
+        let before = world.committed.len();
+        let mut quiet = 0;
+        while world.committed.len() < before + 3 {
+            world.step(false);
+            quiet += 1;
+            assert!(quiet < 200_000, "seed {seed}: nothing moves any more");
+        }
+        committed += world.committed.len();
+        reads += world.read_answers;
+    }
+    assert!(committed > 100 && reads > 20, "the walk saw {committed} entries and {reads} reads");
+}
+
+#[test]
+fn three_members_are_safe() {
+    walk(3, 0..60, 6_000);
+}
+
+#[test]
+fn five_members_are_safe() {
+    walk(5, 1000..1040, 6_000);
+}
+
+#[test]
+fn seven_members_are_safe() {
+    walk(7, 2000..2020, 6_000);
+}
+
+/// The walk's own eyes: a message that claims what a member's disk does not hold is noticed.
+#[test]
+fn the_walk_notices_a_lie() {
+    let caught = std::panic::catch_unwind(|| {
+        for seed in 0..40 {
+            let mut world = World::new(3, seed);
+            for _ in 0..4_000 {
+                world.step(true);
+                // Every append is acknowledged as if it were durable.
+                let lies: Vec<_> = world
+                    .flying
+                    .iter()
+                    .filter_map(|(from, to, message)| match &message.body {
+                        Body::Append { entries, .. } => {
+                            let index = entries.last()?.index;
+                            let body = Body::AppendAck { index, reject: None };
+                            Some((*to, *from, Message { term: message.term, body }))
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                world.flying.extend(lies.into_iter().take(1));
+                world.check_disks();
+            }
+        }
+    });
+    assert!(caught.is_err(), "acknowledging what is not durable must be caught");
+}
