@@ -9,6 +9,7 @@
 //! late put a=1                    applied, but the batch comes with the next `arrive`
 //! new hub                         a hub that begins at the store's state
 //! take all                        from now on answers are taken as soon as they come
+//! unread put a=1                  one step, and what comes out waits
 //! once create 1 a                 one step; else as many as the hub asks for
 //! ```
 
@@ -28,6 +29,8 @@ pub(crate) struct Story {
     taken: bool,
     /// Batches that are still on their way.
     held: Vec<Arc<Batch>>,
+    /// Whether nobody polls.
+    deaf: bool,
     /// Whether the hub is called again while it asks for it.
     patient: bool,
 }
@@ -38,13 +41,24 @@ impl Story {
         let small = Config { fragment_bytes: 1000, scan_max: 10, ..Config::default() };
         let config = Config { catch_up_max: 3, ..small };
         let hub = Hub::new(config, store.view());
-        Story { now: Instant(0), store, hub, taken: false, held: Vec::new(), patient: true }
+        Story {
+            now: Instant(0),
+            store,
+            hub,
+            taken: false,
+            held: Vec::new(),
+            deaf: false,
+            patient: true,
+        }
     }
 
     /// Steps, and then as often as the hub asks to be called at once.
     fn step(&mut self, input: HubInput) -> Vec<String> {
         let mut told = Vec::new();
         self.hub.step(self.now, input);
+        if self.deaf {
+            return told;
+        }
         loop {
             while let Some(delivery) = self.hub.poll() {
                 told.push(tell(&delivery));
@@ -77,6 +91,12 @@ pub(crate) fn run(story: &mut Story, words: &[&str]) -> Vec<String> {
             story.patient = false;
             let told = run(story, command);
             story.patient = true;
+            told
+        }
+        ["unread", ref command @ ..] => {
+            story.deaf = true;
+            let told = run(story, command);
+            story.deaf = false;
             told
         }
         ["tick"] => story.step(HubInput::Tick),
