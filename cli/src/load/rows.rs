@@ -160,6 +160,50 @@ async fn keepalive(addr: &str, clients: usize, span: Duration) -> io::Result<Sam
     ping_pong(addr, push(clients, span), &method, make).await
 }
 
+/// What watchers heard since the last time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heards {
+    answers: usize,
+    events: usize,
+}
+
+/// How many events an encoded answer holds: several revisions may come in one. Only the tags
+/// are looked at, since decoding would cost more than serving.
+fn events_in(answer: &[u8]) -> usize {
+    const EVENTS: u64 = 11;
+    let mut rest = answer;
+    let mut events = 0;
+    while !rest.is_empty() {
+        let Some(key) = varint(&mut rest) else { break };
+        match key & 7 {
+            0 => {
+                varint(&mut rest);
+            }
+            2 => {
+                let len = varint(&mut rest).and_then(|len| usize::try_from(len).ok());
+                let Some(behind) = len.and_then(|len| rest.get(len..)) else { break };
+                rest = behind;
+                events += usize::from(key >> 3 == EVENTS);
+            }
+            _ => break,
+        }
+    }
+    events
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, behind) = rest.split_first()?;
+        *rest = behind;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// Many watchers of one key: how many events a second arrive.
 async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<Vec<Figure>> {
     let addr = &server.addr;
@@ -171,7 +215,7 @@ async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<V
     }
     .encode_to_vec();
     let method = Method::new("/etcdserverpb.Watch/Watch");
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel::<usize>();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel::<Heards>();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..conns {
         let mut conn = Conn::connect(addr).await?;
@@ -181,29 +225,30 @@ async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<V
                 let stream = conn.open(&method);
                 conn.send(stream, &request);
             }
-            let mut heard = 0;
-            while let Ok(Heard::Message(..)) = conn.next().await {
-                heard += 1;
+            let mut heard = Heards::default();
+            while let Ok(Heard::Message(_, message)) = conn.next().await {
+                heard.answers += 1;
+                heard.events += events_in(&message);
                 if !conn.has_more() {
                     if tell.send(heard).is_err() {
                         break;
                     }
-                    heard = 0;
+                    heard = Heards::default();
                 }
             }
         });
     }
-    let mut wait_for = async |messages: usize| -> io::Result<()> {
+    let mut wait_for = async |wanted: usize, count: fn(Heards) -> usize| -> io::Result<()> {
         let mut heard = 0;
-        while heard < messages {
+        while heard < wanted {
             match tokio::time::timeout(Duration::from_secs(30), told.recv()).await {
-                Ok(Some(more)) => heard += more,
-                _ => return Err(io::Error::other(format!("{heard} of {messages} answers came"))),
+                Ok(Some(more)) => heard += count(more),
+                _ => return Err(io::Error::other(format!("{heard} of {wanted} came"))),
             }
         }
         Ok(())
     };
-    wait_for(watchers).await?;
+    wait_for(watchers, |heard| heard.answers).await?;
     let put = put_request("/bench/watched".to_owned(), 256).encode_to_vec();
     let mut writer = Conn::connect(addr).await?;
     let put_method = Method::new("/etcdserverpb.KV/Put");
@@ -217,7 +262,7 @@ async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<V
             writer.call(&put_method, &put);
         }
         writer.flush().await?;
-        wait_for(burst * watchers).await?;
+        wait_for(burst * watchers, |heard| heard.events).await?;
         events += burst * watchers;
         while !matches!(writer.next().await?, Heard::End(_)) {}
     }
