@@ -45,7 +45,8 @@ impl Store {
 
     /// Forgets the history below a revision.
     pub(crate) fn compact(&mut self, revision: i64) -> Arc<Batch> {
-        self.kv.compact(revision).expect("tests compact what is there");
+        // One that is refused changes nothing.
+        let _ = self.kv.compact(revision);
         while self.kv.compacting() {
             self.kv.compact_step(usize::MAX);
         }

@@ -235,11 +235,14 @@ pub(crate) struct RangeStream {
     keys: usize,
     sent: i64,
     done: bool,
+    /// Whether others had their chance since the last piece.
+    rested: bool,
 }
 
 impl RangeStream {
     fn new(desk: Desk, view: View, range: Range) -> RangeStream {
-        RangeStream { desk, view, range, after: None, keys: FIRST_KEYS, sent: 0, done: false }
+        let (keys, sent) = (FIRST_KEYS, 0);
+        RangeStream { desk, view, range, after: None, keys, sent, done: false, rested: true }
     }
 
     fn piece(&mut self) -> Result<pb::RangeStreamResponse, Refusal> {
@@ -295,9 +298,14 @@ impl RangeStream {
 impl tokio_stream::Stream for RangeStream {
     type Item = Result<pb::RangeStreamResponse, Status>;
 
-    fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.done {
             return Poll::Ready(None);
+        }
+        self.rested = !self.rested;
+        if self.rested {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let piece = self.piece().map_err(refusal::status);
         self.done |= piece.is_err();
