@@ -180,7 +180,7 @@ impl Node {
 
     /// Answers the questions that waited for everything committed to be applied.
     pub(super) fn answer_questions(&mut self) {
-        if self.behind.is_empty() || self.raft.has_committed() {
+        if self.behind.is_empty() || self.raft.has_committed() || self.raft.begins_term() {
             return;
         }
         for (ticket, question) in core::mem::take(&mut self.behind) {

@@ -258,15 +258,23 @@ impl Raft {
         true
     }
 
+    /// Whether this member leads and has committed nothing in its term yet: until then it does
+    /// not know how far the log is committed.
+    #[must_use]
+    pub fn begins_term(&self) -> bool {
+        self.leads() && self.log.term(self.log.commit) != Some(self.term)
+    }
+
     pub(super) fn on_read_index(&mut self, from: NodeId, context: Bytes) {
         let committed = self.log.commit;
-        if self.config.only_voter_is(self.options.id) {
-            self.answer_read(from, committed, context);
+        if self.begins_term() {
+            // What earlier leaders committed is not known before: a lone voter after a restart
+            // has acknowledged more than the commit index on its disk says (Raft §8).
+            self.leading().early.push((from, context));
             return;
         }
-        if self.log.term(committed) != Some(self.term) {
-            // What earlier leaders committed is not known for sure before that.
-            self.leading().early.push((from, context));
+        if self.config.only_voter_is(self.options.id) {
+            self.answer_read(from, committed, context);
             return;
         }
         let confirmed = BTreeSet::from([self.options.id]);
