@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tree(&out.join("client"))?.build_server(false).compile_fds(descriptors.clone())?;
     tree(&out.join("server"))?
         .build_client(false)
+        .codec_path("crate::codec::Codec")
         .extern_path(".mvccpb.KeyValue", "crate::wire::Stored")
         .extern_path(".mvccpb.Event", "crate::wire::Change")
         .compile_fds(descriptors)?;

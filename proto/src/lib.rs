@@ -9,6 +9,7 @@
 //! No socket, no clock, no spawn: any runtime serves exactly the values made here.
 
 pub mod bbolt;
+pub mod codec;
 pub mod convert;
 pub mod desk;
 pub mod handle;

@@ -2,16 +2,18 @@
 //!
 //! What the state itself knows is read when somebody scrapes; the rest is counted as it happens.
 
-use http::Response;
+mod calls;
+
+pub use calls::Call;
+
+use calls::Calls;
 use keel_core::command::AlarmKind;
 use keel_core::{NodeId, Status as NodeStatus, View};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, exponential_buckets,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, exponential_buckets,
 };
 use std::sync::Arc;
-use tonic::body::Body;
-use tonic::{Code, Status};
 
 /// The classic text format, which every scraper reads.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -23,8 +25,7 @@ pub struct Metrics(Arc<All>);
 #[derive(Debug)]
 struct All {
     registry: Registry,
-    started: IntCounterVec,
-    handled: IntCounterVec,
+    calls: Calls,
     health_success: IntCounter,
     health_failures: IntCounter,
     puts: IntCounter,
@@ -73,9 +74,6 @@ macro_rules! metric {
 /// Names and labels stand in this file, and a test makes them all.
 const VALID: &str = "a metric of this file is valid and stands once";
 
-const METHOD: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
-const HANDLED: [&str; 4] = ["grpc_type", "grpc_service", "grpc_method", "grpc_code"];
-
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
@@ -96,20 +94,7 @@ impl Metrics {
         registry.register(Box::new(fsync.clone())).expect(VALID);
         let gauges = Gauges::new(&registry);
         Metrics(Arc::new(All {
-            started: metric!(
-                registry,
-                IntCounterVec,
-                "grpc_server_started_total",
-                "Calls that were begun.",
-                METHOD
-            ),
-            handled: metric!(
-                registry,
-                IntCounterVec,
-                "grpc_server_handled_total",
-                "Calls that were answered, by code.",
-                HANDLED
-            ),
+            calls: Calls::new(&registry),
             health_success: metric!(
                 registry,
                 IntCounter,
@@ -147,8 +132,6 @@ impl Metrics {
     /// A call begins.
     #[must_use]
     pub fn begin(&self, service: &str, method: &str) -> Call {
-        let kind = kind(method);
-        self.0.started.with_label_values(&[kind, service, method]).inc();
         match method {
             "Put" => self.0.puts.inc(),
             "DeleteRange" => self.0.deletes.inc(),
@@ -156,8 +139,7 @@ impl Metrics {
             "Txn" => self.0.txns.inc(),
             _ => {}
         }
-        let (service, method) = (service.to_owned(), method.to_owned());
-        Call { metrics: self.clone(), service, method }
+        self.0.calls.begin(service, method)
     }
 
     /// A look at `/health`.
@@ -320,45 +302,10 @@ impl Gauges {
     }
 }
 
-/// A call under way.
-#[derive(Debug)]
-pub struct Call {
-    metrics: Metrics,
-    service: String,
-    method: String,
-}
-
-impl Call {
-    /// It was refused before it began.
-    pub fn end(&self, status: &Status) {
-        self.count(status.code());
-    }
-
-    /// It was answered: a failure stands in the head, all else is well so far.
-    pub fn answered(&self, response: &Response<Body>) {
-        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
-        self.count(code);
-    }
-
-    fn count(&self, code: Code) {
-        // grpc-go's name of success is in capitals.
-        let name = if code == Code::Ok { String::from("OK") } else { format!("{code:?}") };
-        let labels = [kind(&self.method), &self.service, &self.method, &name];
-        self.metrics.0.handled.with_label_values(&labels).inc();
-    }
-}
-
-fn kind(method: &str) -> &'static str {
-    match method {
-        "Watch" | "LeaseKeepAlive" => "bidi_stream",
-        "RangeStream" | "Snapshot" | "Observe" => "server_stream",
-        _ => "unary",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic::Status;
 
     #[test]
     fn names_come_out_as_etcd_writes_them() {

@@ -22,6 +22,7 @@ mod driver;
 mod entropy;
 mod failure;
 mod front;
+mod gather;
 mod heart;
 mod hub;
 mod init_daemon;

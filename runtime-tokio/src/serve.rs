@@ -5,6 +5,7 @@
 
 use crate::config::Limits;
 use crate::deadline;
+use crate::gather::Gathered;
 use crate::journal::Journal;
 use crate::net::Listener;
 use crate::stop::Stop;
@@ -99,7 +100,8 @@ where
             let answer = answer.clone();
             async move { Ok::<_, Infallible>(deadline::bounded(request, answer).await) }
         });
-        let mut connection = pin!(transport.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Gathered::new(stream));
+        let mut connection = pin!(transport.serve_connection(stream, service));
         let result = tokio::select! {
             biased;
             result = connection.as_mut() => result,

@@ -53,10 +53,13 @@ pub struct Info {
     pub quota_bytes: i64,
 }
 
-/// Everything that answers clients.
+/// Everything that answers clients; clones share it.
 #[derive(Clone, Debug)]
-pub struct Services {
-    desk: Desk,
+pub struct Services(Arc<Servers>);
+
+#[derive(Debug)]
+struct Servers {
+    desk: Arc<Desk>,
     kv: KvServer<Desk>,
     watch: WatchServer<Desk>,
     lease: LeaseServer<Desk>,
@@ -79,15 +82,15 @@ impl Services {
     #[must_use]
     pub fn new(handle: Handle, hub: HubHandle, info: Arc<Info>, metrics: Metrics) -> Services {
         let most = info.request_bytes + GRPC_OVERHEAD;
-        let desk = Desk { handle, hub, info, metrics };
+        let desk = Arc::new(Desk { handle, hub, info, metrics });
         macro_rules! server {
             ($server:ident) => {
-                $server::new(desk.clone())
+                $server::from_arc(Arc::clone(&desk))
                     .max_decoding_message_size(most)
                     .max_encoding_message_size(usize::MAX)
             };
         }
-        Services {
+        Services(Arc::new(Servers {
             kv: server!(KvServer),
             watch: server!(WatchServer),
             lease: server!(LeaseServer),
@@ -95,7 +98,7 @@ impl Services {
             maintenance: server!(MaintenanceServer),
             health: server!(HealthServer),
             desk,
-        }
+        }))
     }
 
     /// Answers one request: gRPC by its content type, else a page.
@@ -104,47 +107,42 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
     {
+        let Servers { desk, kv, watch, lease, cluster, maintenance, health } = &*self.0;
         let kind = request.headers().get(http::header::CONTENT_TYPE);
         let grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         if !grpc {
-            return self.desk.page(&request).await;
+            return Box::pin(desk.page(&request)).await;
         }
         let path = request.uri().path();
         let Some((service, method)) = path.strip_prefix('/').and_then(|p| p.split_once('/')) else {
             return Status::unimplemented("malformed method name").into_http();
         };
-        let done = self.desk.metrics.begin(service, method);
-        if let Err(status) = self.desk.admit(&request) {
+        let done = desk.metrics.begin(service, method);
+        if let Err(status) = desk.admit(&request) {
             done.end(&status);
             return status.into_http();
         }
-        macro_rules! call {
-            ($server:expr) => {{
-                let mut server = $server.clone();
-                let Ok(response) = server.call(request).await;
-                let response = in_etcds_words(response);
-                done.answered(&response);
-                response
-            }};
-        }
-        match service {
-            "etcdserverpb.KV" => call!(self.kv),
-            "etcdserverpb.Watch" => call!(self.watch),
-            "etcdserverpb.Lease" => call!(self.lease),
-            "etcdserverpb.Cluster" => call!(self.cluster),
-            "etcdserverpb.Maintenance" => call!(self.maintenance),
-            "grpc.health.v1.Health" => call!(self.health),
-            "etcdserverpb.Auth" | "v3lockpb.Lock" | "v3electionpb.Election" => {
-                let status = not_yet(path);
-                done.end(&status);
-                status.into_http()
-            }
+        // Each call is a boxed future, so that this one is small: it is moved more than once.
+        let call = match service {
+            "etcdserverpb.KV" => kv.clone().call(request),
+            "etcdserverpb.Watch" => watch.clone().call(request),
+            "etcdserverpb.Lease" => lease.clone().call(request),
+            "etcdserverpb.Cluster" => cluster.clone().call(request),
+            "etcdserverpb.Maintenance" => maintenance.clone().call(request),
+            "grpc.health.v1.Health" => health.clone().call(request),
             service => {
-                let status = Status::unimplemented(format!("unknown service {service}"));
+                let status = match service {
+                    "etcdserverpb.Auth" | "v3lockpb.Lock" | "v3electionpb.Election" => {
+                        not_yet(path)
+                    }
+                    service => Status::unimplemented(format!("unknown service {service}")),
+                };
                 done.end(&status);
-                status.into_http()
+                return status.into_http();
             }
-        }
+        };
+        let Ok(response) = call.await;
+        done.answered(in_etcds_words(response))
     }
 }
 
