@@ -98,7 +98,8 @@ where
         let answer = self.answer;
         let service = service_fn(move |request| {
             let answer = answer.clone();
-            async move { Ok::<_, Infallible>(deadline::bounded(request, answer).await) }
+            // Boxed, because hyper and tokio move a stream's future several times.
+            Box::pin(async move { Ok::<_, Infallible>(deadline::bounded(request, answer).await) })
         });
         let stream = TokioIo::new(Gathered::new(stream));
         let mut connection = pin!(transport.serve_connection(stream, service));

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Calls allocate and free much of little; see the README's table for what this is worth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     keel_cli::server::main()
 }

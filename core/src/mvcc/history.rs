@@ -74,6 +74,19 @@ impl Found<'_> {
     }
 }
 
+/// By how many versions the one at this depth jumps back, and by how many that one does; zero
+/// where there is nothing to jump to. A depth is a sum of numbers of the form 2^k - 1, the
+/// largest first: the last of them is the jump.
+fn last_jumps(depth: u64) -> (u64, u64) {
+    let (mut last, mut before, mut rest) = (0, 0, depth);
+    while rest > 0 {
+        before = last;
+        last = (1 << (rest + 1).ilog2()) - 1;
+        rest -= last;
+    }
+    (last, before)
+}
+
 fn back(at: u64, distance: u64) -> Option<u64> {
     if distance == 0 { None } else { at.checked_sub(distance) }
 }
@@ -135,24 +148,23 @@ impl History {
         self.root[mid].segments[nth].as_ref()
     }
 
-    /// Appends a version of a key whose newest one lies at `prev`.
+    /// Appends a version of a key whose newest one is `prev`, a position and its link.
     pub(super) fn append(
         &mut self,
         revision: Revision,
         tombstone: bool,
-        prev: Option<u64>,
+        prev: Option<(u64, Link)>,
         fields: &record::Fields<'_>,
     ) -> u64 {
         let at = self.end();
-        let prev = prev.and_then(|prev| self.get(prev));
-        let jump = prev.as_ref().map(|prev| self.jump_over(prev));
+        let jump = prev.map(|(prev, link)| self.jump_over(prev, link));
         let link = Link {
             tombstone,
             main: revision.main,
             sub: revision.sub,
-            prev: prev.as_ref().map_or(0, |prev| at - prev.at),
+            prev: prev.map_or(0, |(prev, _)| at - prev),
             jump: jump.map_or(0, |jump| at - jump),
-            depth: prev.as_ref().map_or(0, |prev| prev.link.depth + 1),
+            depth: prev.map_or(0, |(_, link)| link.depth + 1),
         };
         if self.tail.records.is_empty() {
             self.tail.base = revision.main;
@@ -164,18 +176,15 @@ impl History {
         at
     }
 
-    /// Where a version behind `prev` jumps to: the skew-binary rule.
-    fn jump_over(&self, prev: &Found<'_>) -> u64 {
-        let one = prev.jump().and_then(|at| self.get(at));
-        let two = one.as_ref().and_then(|one| one.jump()).and_then(|at| self.get(at));
-        match (one, two) {
-            (Some(one), Some(two))
-                if prev.link.depth - one.link.depth == one.link.depth - two.link.depth =>
-            {
-                two.at
-            }
-            _ => prev.at,
+    /// Where a version behind `prev` jumps to: the skew-binary rule. How far the versions before
+    /// jump follows from their depth, so that none of them is read for it: each is a cache miss.
+    fn jump_over(&self, prev: u64, link: Link) -> u64 {
+        let (one, two) = last_jumps(link.depth);
+        if one != two {
+            return prev;
         }
+        let over = back(prev, link.jump).and_then(|at| self.get(at)).and_then(|far| far.jump());
+        over.unwrap_or(prev)
     }
 
     fn push(&mut self, raw: Bytes) {
@@ -402,4 +411,24 @@ fn slot(at: u64) -> u32 {
 fn split(chunk: u64) -> (usize, usize) {
     let chunk = usize::try_from(chunk).expect("the history fits memory");
     (chunk / MID, chunk % MID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_follows_from_the_depth() {
+        // The rule itself: two jumps of one length behind each other make one over both.
+        let mut jump = alloc::vec![0_u64];
+        for depth in 1..5000_usize {
+            let prev = depth - 1;
+            let one = jump[prev] as usize;
+            let two = jump[one] as usize;
+            let over = prev > one && one > two && prev - one == one - two;
+            jump.push(if over { two } else { prev } as u64);
+            let (last, _) = last_jumps(depth as u64);
+            assert_eq!(depth as u64 - last, jump[depth], "at depth {depth}");
+        }
+    }
 }

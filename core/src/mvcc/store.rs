@@ -110,9 +110,11 @@ impl Store {
             last = at;
             let fields = record::decode(&bytes).ok_or("a record is damaged")?;
             let state = &mut store.state;
-            let prev = state.tree.get(&state.history, fields.key).map(|slot| slot.at);
-            let position = state.history.append(at, tombstone, prev, &fields);
-            state.tree.set(&state.history, fields.key, Slot { at: position, tombstone });
+            let slot = Slot { at: state.history.end(), tombstone };
+            let before = state.tree.set(&state.history, fields.key, slot);
+            let before = before.and_then(|slot| state.history.get(slot.at));
+            let prev = before.map(|found| (found.at, found.link));
+            state.history.append(at, tombstone, prev, &fields);
         }
         let state = &mut store.state;
         state.revision = revision.max(last.main).max(compacted).max(1);
@@ -242,8 +244,10 @@ impl Store {
     pub(super) fn write_put(&mut self, put: &Put) -> PutReply {
         let revision = self.next();
         let State { tree, history, .. } = &mut self.state;
-        let slot = tree.get(history, &put.key);
-        let before = slot.and_then(|slot| history.get(slot.at)).filter(|v| !v.link.tombstone);
+        let slot = Slot { at: history.end(), tombstone: false };
+        let found = tree.set(history, &put.key, slot).and_then(|slot| history.get(slot.at));
+        let prev = found.map(|found| (found.at, found.link));
+        let before = found.filter(|found| !found.link.tombstone);
         let before = before.map(|found| history.share(&found));
         let old = before.as_ref().map(|record| record::fields(record));
         let fields = Fields {
@@ -260,8 +264,7 @@ impl Store {
                 _ => put.lease,
             },
         };
-        let at = history.append(revision, false, slot.map(|slot| slot.at), &fields);
-        tree.set(history, &put.key, Slot { at, tombstone: false });
+        history.append(revision, false, prev, &fields);
         PutReply { revision: revision.main, prev: before.filter(|_| put.prev_kv) }
     }
 
@@ -292,8 +295,9 @@ impl Store {
             let revision = self.next();
             let State { tree, history, .. } = &mut self.state;
             let fields = Fields { key: &key, ..Fields::default() };
-            let at = history.append(revision, true, Some(at), &fields);
-            tree.set(history, &key, Slot { at, tombstone: true });
+            let prev = history.get(at).map(|found| (at, found.link));
+            tree.set(history, &key, Slot { at: history.end(), tombstone: true });
+            history.append(revision, true, prev, &fields);
         }
         reply.revision = self.revision_inside();
         reply

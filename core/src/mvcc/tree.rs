@@ -95,12 +95,15 @@ impl Tree {
         }
     }
 
-    /// Names a key's newest version.
-    pub(super) fn set(&mut self, history: &History, key: &[u8], slot: Slot) {
-        if let Some(split) = self.root.set(history, key, slot) {
+    /// Names a key's newest version; gives the one before. The new one need not be in the
+    /// history yet: a descent costs more than all else that a put does here, so there is one.
+    pub(super) fn set(&mut self, history: &History, key: &[u8], slot: Slot) -> Option<Slot> {
+        let (before, split) = self.root.set(history, key, slot);
+        if let Some(split) = split {
             let left = core::mem::replace(&mut self.root, Node::Leaf(Arc::new(Leaf::empty())));
             self.root = Node::pair(left, split);
         }
+        before
     }
 
     /// Forgets a key.
@@ -181,7 +184,7 @@ impl Node {
         Node::Inner(Arc::new(inner))
     }
 
-    fn set(&mut self, history: &History, key: &[u8], slot: Slot) -> Option<Split> {
+    fn set(&mut self, history: &History, key: &[u8], slot: Slot) -> (Option<Slot>, Option<Split>) {
         match self {
             Node::Leaf(leaf) => set_in_leaf(Arc::make_mut(leaf), history, key, slot),
             Node::Inner(inner) => Arc::make_mut(inner).set(history, key, slot),
@@ -200,18 +203,28 @@ impl Node {
     }
 }
 
-fn set_in_leaf(leaf: &mut Leaf, history: &History, key: &[u8], slot: Slot) -> Option<Split> {
-    let nth = match leaf.search(history, key) {
+fn set_in_leaf(
+    leaf: &mut Leaf,
+    history: &History,
+    key: &[u8],
+    slot: Slot,
+) -> (Option<Slot>, Option<Split>) {
+    match leaf.search(history, key) {
         Ok(nth) => {
+            let before = leaf.slot(nth);
             leaf.replace(nth, slot);
-            return None;
+            (Some(before), None)
         }
-        Err(nth) => nth,
-    };
-    if leaf.len() < LEAF {
-        leaf.insert(nth, key, slot);
-        return None;
+        Err(nth) if leaf.len() < LEAF => {
+            leaf.insert(nth, key, slot);
+            (None, None)
+        }
+        Err(nth) => (None, Some(split_leaf(leaf, history, nth, key, slot))),
     }
+}
+
+/// Makes two leaves of a full one and a key that belongs at `nth`.
+fn split_leaf(leaf: &mut Leaf, history: &History, nth: usize, key: &[u8], slot: Slot) -> Split {
     // Keys that come in order leave full leaves behind them.
     let middle = if nth == LEAF { LEAF - 1 } else { LEAF / 2 };
     let mut right = leaf.split(history, middle);
@@ -225,7 +238,7 @@ fn set_in_leaf(leaf: &mut Leaf, history: &History, key: &[u8], slot: Slot) -> Op
     // The new key may be the left one's last or the right one's first.
     let last = if last.as_slice() < key && nth == middle { key } else { &last };
     let separator = first[..=shared(last, &first)].to_vec();
-    Some(Split { separator, right: Node::Leaf(Arc::new(right)) })
+    Split { separator, right: Node::Leaf(Arc::new(right)) }
 }
 
 impl Inner {
@@ -247,12 +260,16 @@ impl Inner {
         low
     }
 
-    fn set(&mut self, history: &History, key: &[u8], slot: Slot) -> Option<Split> {
+    fn set(&mut self, history: &History, key: &[u8], slot: Slot) -> (Option<Slot>, Option<Split>) {
         let nth = self.route(key);
         let child = self.children[nth].as_mut().expect("a route leads to a child");
-        let split = child.set(history, key, slot);
+        let (before, split) = child.set(history, key, slot);
         self.live[nth] = child.live();
-        let split = split?;
+        (before, split.and_then(|split| self.take_split(nth, split)))
+    }
+
+    /// Takes in the right half of a child that became two.
+    fn take_split(&mut self, nth: usize, split: Split) -> Option<Split> {
         let mut separators = self.separators.to_vec();
         separators.insert(nth, split.separator);
         if self.len < FANOUT {
