@@ -5,7 +5,7 @@
 
 use crate::config::Limits;
 use crate::deadline;
-use crate::gather::Gathered;
+use crate::gather::gathered;
 use crate::journal::Journal;
 use crate::net::Listener;
 use crate::stop::Stop;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use serde_json::Value;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -101,17 +102,21 @@ where
             // Boxed, because hyper and tokio move a stream's future several times.
             Box::pin(async move { Ok::<_, Infallible>(deadline::bounded(request, answer).await) })
         });
-        let stream = TokioIo::new(Gathered::new(stream));
-        let mut connection = pin!(transport.serve_connection(stream, service));
-        let result = tokio::select! {
-            biased;
-            result = connection.as_mut() => result,
-            () = self.stop.asked() => {
+        let (stream, sender) = gathered(stream);
+        let mut connection = pin!(transport.serve_connection(TokioIo::new(stream), service));
+        let mut asked = pin!(self.stop.asked());
+        let mut closing = false;
+        let result = poll_fn(|cx| {
+            if !closing && asked.as_mut().poll(cx).is_ready() {
                 // HTTP/2 says GOAWAY and finishes its streams; HTTP/1.1 finishes its request.
+                closing = true;
                 connection.as_mut().graceful_shutdown();
-                connection.as_mut().await
             }
-        };
+            let end = connection.as_mut().poll(cx);
+            sender.send(cx);
+            end
+        })
+        .await;
         if let Err(error) = result {
             // A client that closes its end says it so, too: no reason for alarm.
             let fields =
