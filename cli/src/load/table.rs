@@ -65,7 +65,8 @@ fn number(value: f64) -> String {
         v if v.is_nan() => String::from("-"),
         v if v >= 1000.0 => format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),
-        v => format!("{v:.3}"),
+        v if v >= 0.1 => format!("{v:.3}"),
+        v => format!("{v:.5}"),
     }
 }
 

@@ -66,7 +66,7 @@ impl pb::kv_server::Kv for Desk {
         let operation = pb::InternalRaftRequest { put: Some(request), ..Default::default() };
         match self.change(command, operation).await? {
             Reply::Put(reply) => {
-                let header = self.header_at(&self.handle.latest(), reply.revision);
+                let header = self.header_now(reply.revision);
                 Ok(Response::new(put_response(header, reply)))
             }
             other => unreachable!("a put is not answered with {other:?}"),
@@ -83,7 +83,7 @@ impl pb::kv_server::Kv for Desk {
             pb::InternalRaftRequest { delete_range: Some(request), ..Default::default() };
         match self.change(command, operation).await? {
             Reply::Delete(reply) => {
-                let header = self.header_at(&self.handle.latest(), reply.revision);
+                let header = self.header_now(reply.revision);
                 Ok(Response::new(delete_response(header, reply)))
             }
             other => unreachable!("a delete is not answered with {other:?}"),
@@ -101,11 +101,15 @@ impl pb::kv_server::Kv for Desk {
         if read_only {
             let view = self.point(serializable).await?;
             let reply = view.kv.txn(&txn).map_err(refusal::status)?;
-            return Ok(Response::new(self.txn_response(&view, reply)));
+            let header = self.header_at(&view, reply.revision);
+            return Ok(Response::new(txn_response(header, reply)));
         }
         let operation = pb::InternalRaftRequest { txn: Some(request), ..Default::default() };
         match self.change(Command::Txn(txn), operation).await? {
-            Reply::Txn(reply) => Ok(Response::new(self.txn_response(&self.handle.latest(), reply))),
+            Reply::Txn(reply) => {
+                let header = self.header_now(reply.revision);
+                Ok(Response::new(txn_response(header, reply)))
+            }
             other => unreachable!("a transaction is not answered with {other:?}"),
         }
     }
@@ -141,14 +145,9 @@ impl Desk {
         let proposal: Proposal = propose(ticket, command, operation, self.info.request_bytes)?;
         self.handle.propose(proposal).await.map_err(refusal::status)
     }
-
-    fn txn_response(&self, view: &View, reply: TxnReply) -> pb::TxnResponse {
-        let header = self.header_at(view, reply.revision);
-        inner_txn(header, reply)
-    }
 }
 
-fn inner_txn(header: Option<pb::ResponseHeader>, reply: TxnReply) -> pb::TxnResponse {
+fn txn_response(header: Option<pb::ResponseHeader>, reply: TxnReply) -> pb::TxnResponse {
     let inside = |revision| Some(pb::ResponseHeader { revision, ..Default::default() });
     let responses = reply.replies.into_iter().map(|reply| {
         let response = match reply {
@@ -160,7 +159,7 @@ fn inner_txn(header: Option<pb::ResponseHeader>, reply: TxnReply) -> pb::TxnResp
                 Inner::ResponseDeleteRange(delete_response(inside(reply.revision), reply))
             }
             // etcd leaves the header of an inner transaction empty, but there.
-            OpReply::Txn(reply) => Inner::ResponseTxn(inner_txn(inside(0), reply)),
+            OpReply::Txn(reply) => Inner::ResponseTxn(txn_response(inside(0), reply)),
         };
         pb::ResponseOp { response: Some(response) }
     });

@@ -28,7 +28,7 @@ impl pb::lease_server::Lease for Desk {
             pb::InternalRaftRequest { lease_grant: Some(request), ..Default::default() };
         match self.change(command, operation).await? {
             Reply::Grant { lease, ttl, revision } => {
-                let header = self.header_at(&self.handle.latest(), revision);
+                let header = self.header_now(revision);
                 let error = String::new();
                 Ok(Response::new(pb::LeaseGrantResponse { header, id: lease.0, ttl, error }))
             }
@@ -46,7 +46,7 @@ impl pb::lease_server::Lease for Desk {
             pb::InternalRaftRequest { lease_revoke: Some(request), ..Default::default() };
         match self.change(command, operation).await? {
             Reply::Revoke { revision } => {
-                let header = self.header_at(&self.handle.latest(), revision);
+                let header = self.header_now(revision);
                 Ok(Response::new(pb::LeaseRevokeResponse { header }))
             }
             other => unreachable!("a revoke is not answered with {other:?}"),
@@ -110,7 +110,7 @@ pub(crate) struct KeepAlives {
 async fn renew(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
     match desk.handle.renew(LeaseId(id)).await {
         Ok(Reply::Renew { ttl, revision, .. }) => {
-            let header = desk.header_at(&desk.handle.latest(), revision);
+            let header = desk.header_now(revision);
             Ok(pb::LeaseKeepAliveResponse { header, id, ttl })
         }
         Ok(other) => unreachable!("a renewal is not answered with {other:?}"),

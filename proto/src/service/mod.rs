@@ -193,6 +193,16 @@ impl Desk {
         })
     }
 
+    /// A response's header at a revision, in the member's term now, as etcd puts it.
+    pub(crate) fn header_now(&self, revision: i64) -> Option<pb::ResponseHeader> {
+        Some(pb::ResponseHeader {
+            cluster_id: self.info.cluster_id,
+            member_id: self.info.member_id,
+            revision,
+            raft_term: self.handle.status().term.0,
+        })
+    }
+
     /// A response's header now.
     pub(crate) fn header(&self) -> Option<pb::ResponseHeader> {
         let view = self.handle.latest();

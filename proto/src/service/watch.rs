@@ -60,7 +60,7 @@ impl WatchStream {
 
     fn answer(&mut self, delivery: Delivery) -> pb::WatchResponse {
         let mut response = pb::WatchResponse {
-            header: self.desk.header_at(&self.desk.handle.latest(), delivery.revision),
+            header: self.desk.header_now(delivery.revision),
             watch_id: delivery.id,
             ..Default::default()
         };
