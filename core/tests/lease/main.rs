@@ -2,12 +2,13 @@
 
 mod property;
 mod script;
+mod times;
 
 use keel_core::lease::Lessor;
 use keel_core::state::LeaseRecord;
 use keel_core::types::{Instant, LeaseId};
-use script::{nanos, time};
 use std::time::Duration;
+use times::{nanos, time};
 
 struct Story {
     now: Instant,

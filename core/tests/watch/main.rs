@@ -5,6 +5,8 @@ mod property;
 mod script;
 mod store;
 mod story;
+#[path = "../lease/times.rs"]
+mod times;
 
 #[test]
 fn stories() {

@@ -13,8 +13,8 @@
 //! once create 1 a                 one step; else as many as the hub asks for
 //! ```
 
-use crate::script::{nanos, time};
 use crate::store::{Change, Store};
+use crate::times::{nanos, time};
 use bytes::Bytes;
 use keel_core::types::Instant;
 use keel_core::watch::{Answer, Config, Delivery, Hub, HubInput, StreamId, Watch};
