@@ -10,7 +10,10 @@ pub const COMPACT_MAX: usize = 256;
 
 /// Bytes logged before a checkpoint is due, however few the entries: bounds what a restart
 /// replays and what the log keeps on disk.
-pub const CHECKPOINT_LOG_BYTES: usize = 256 * 1024 * 1024;
+pub const CHECKPOINT_LOG_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of entries that stay in memory behind a checkpoint for members that lag; who lags by
+/// more takes the state.
+pub const CATCH_UP_BYTES: usize = 32 * 1024 * 1024;
 
 /// etcd's bound on `committed - applied` before it refuses proposals (semantics §6.3).
 pub const APPLY_LAG_MAX: u64 = 5000;

@@ -1,4 +1,8 @@
 //! A chance for others, whatever the executor.
+//!
+//! An executor looks at its sockets after some dozens of tasks, and a task that is always ready
+//! may be all of them. So what is done between two chances takes some ten microseconds, not a
+//! millisecond: else a request waits for sixty of them.
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -54,8 +54,10 @@ impl Hasher {
         let mut digest = CASTAGNOLI.digest();
         digest.update(b"key");
         let words = usize::try_from(view.state().history.end() / 64 + 1).expect("it fits memory");
-        let superseded = vec![0; words];
-        Hasher { view, revision, compacted, superseded, at: 0, marking: true, digest }
+        // Revisions begin above zero: before the first compaction there is nothing to look for.
+        let marking = compacted > 0;
+        let superseded = vec![0; if marking { words } else { 0 }];
+        Hasher { view, revision, compacted, superseded, at: 0, marking, digest }
     }
 
     /// Goes on over at most `max` records; `true` when it is done.

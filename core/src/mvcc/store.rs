@@ -147,10 +147,8 @@ impl Store {
     /// Kills what the compaction that was done before has killed.
     fn settle_dead(&mut self) {
         let State { tree, history, compacted, .. } = &mut self.state;
-        let mut at = 0;
-        while at < history.end() {
+        for at in 0..history.position_of(*compacted + 1) {
             super::compact::trim(tree, history, at, *compacted);
-            at += 1;
         }
     }
 

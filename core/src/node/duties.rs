@@ -7,7 +7,8 @@ use crate::command::{Command, Refusal, Reply};
 use crate::entry::Write;
 use crate::lease::Lessor;
 use crate::limits::{
-    APPEND_BYTES_MAX, APPENDS_IN_FLIGHT_MAX, CHECKPOINT_LOG_BYTES, COMPACT_MAX, LEASE_REVOKE_RATE,
+    APPEND_BYTES_MAX, APPENDS_IN_FLIGHT_MAX, CATCH_UP_BYTES, CHECKPOINT_LOG_BYTES, COMPACT_MAX,
+    LEASE_REVOKE_RATE,
 };
 use crate::members::Cluster;
 use crate::mvcc::{Chunk, Compaction, Store};
@@ -351,7 +352,7 @@ impl Node {
         let Some((_, index)) = done else { return };
         self.checkpoints.durable = index;
         self.note(Note::CheckpointFinished { index });
-        self.raft.compact(Index(index.0.saturating_sub(self.config.catch_up_entries)));
+        self.raft.compact(index, self.config.catch_up_entries, CATCH_UP_BYTES);
         self.checkpoint_if_due();
     }
 }

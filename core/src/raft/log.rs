@@ -176,6 +176,20 @@ impl Log {
         self.written < self.last() || self.cut_from.is_some()
     }
 
+    /// The first of at most so many entries up to a position that together weigh at most this.
+    pub(super) fn kept_from(&self, index: Index, entries: u64, bytes: usize) -> Index {
+        let (mut from, mut weight) = (index.next(), 0);
+        while from.0 > index.0.saturating_sub(entries) + 1 {
+            let Some(entry) = self.nth(from.prev()) else { break };
+            weight += entry.payload.bytes().len();
+            if weight > bytes {
+                break;
+            }
+            from = from.prev();
+        }
+        from
+    }
+
     /// Forgets entries up to a position that is applied.
     pub(super) fn compact(&mut self, index: Index) {
         let index = index.min(self.handed).min(self.durable);

@@ -412,9 +412,11 @@ impl Raft {
         self.log.has_committed()
     }
 
-    /// Forgets the log up to a position whose effect is on the disk.
-    pub fn compact(&mut self, index: Index) {
-        self.log.compact(index.min(self.applied));
+    /// Forgets the log up to a position whose effect is on the disk, but for what members that
+    /// lag may ask for: so many entries before it, and of them no more than so many bytes.
+    pub fn compact(&mut self, index: Index, entries: u64, bytes: usize) {
+        let index = index.min(self.applied);
+        self.log.compact(self.log.kept_from(index, entries, bytes).prev());
     }
 
     /// A peer's link went down: what was sent may be lost.

@@ -19,8 +19,8 @@ use tonic::{Request, Response, Status};
 
 /// Keys of a stream's first piece.
 const FIRST_KEYS: usize = 10;
-/// Keys looked up between two chances for others.
-const KEYS_AT_ONCE: usize = 1000;
+/// Keys looked up between two chances for others: see `yielding`.
+const KEYS_AT_ONCE: usize = 100;
 
 #[tonic::async_trait]
 impl pb::kv_server::Kv for Desk {

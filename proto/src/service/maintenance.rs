@@ -13,12 +13,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tonic::{Request, Response, Status};
 
-/// Records hashed between two chances for others.
-const HASH_STEP: usize = 2000;
+/// Records hashed between two chances for others: see `yielding`.
+const HASH_STEP: usize = 64;
 /// Bytes of one message of a snapshot.
 const SNAPSHOT_PIECE: usize = 32 * 1024;
 /// Records measured between two chances for others.
-const SURVEY_STEP: usize = 5000;
+const SURVEY_STEP: usize = 128;
 
 #[tonic::async_trait]
 impl pb::maintenance_server::Maintenance for Desk {
