@@ -89,6 +89,12 @@ impl Server {
         Err(io::Error::other(format!("{} is not healthy after two minutes", self.name)))
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used so far.
     pub fn usage(&self) -> io::Result<Usage> {
         let pid = self.child.id();
