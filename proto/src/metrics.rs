@@ -35,6 +35,10 @@ struct All {
     fsync: Histogram,
     leader_changes: IntCounter,
     lease_expired: IntCounter,
+    pending: IntGauge,
+    failed: IntCounter,
+    received: IntCounter,
+    sent: IntCounter,
     gauges: Gauges,
 }
 
@@ -123,6 +127,30 @@ impl Metrics {
                 "etcd_debugging_server_lease_expired_total",
                 "Leases that ran out here."
             ),
+            pending: metric!(
+                registry,
+                IntGauge,
+                "etcd_server_proposals_pending",
+                "Proposals that wait for their answer."
+            ),
+            failed: metric!(
+                registry,
+                IntCounter,
+                "etcd_server_proposals_failed_total",
+                "Proposals that were not applied in time, or not at all."
+            ),
+            received: metric!(
+                registry,
+                IntCounter,
+                "etcd_network_client_grpc_received_bytes_total",
+                "Bytes that came from clients."
+            ),
+            sent: metric!(
+                registry,
+                IntCounter,
+                "etcd_network_client_grpc_sent_bytes_total",
+                "Bytes that went to clients."
+            ),
             fsync,
             gauges,
             registry,
@@ -140,6 +168,33 @@ impl Metrics {
             _ => {}
         }
         self.0.calls.begin(service, method)
+    }
+
+    /// A proposal waits for its answer until what this gives is dropped.
+    #[must_use]
+    pub fn proposal(&self) -> Pending {
+        self.0.pending.inc();
+        Pending(self.clone())
+    }
+
+    /// A proposal was not applied in time, or not at all.
+    pub fn proposal_failed(&self) {
+        self.0.failed.inc();
+    }
+
+    /// The counters of bytes that come from clients and go to them.
+    #[must_use]
+    pub fn traffic(&self) -> (IntCounter, IntCounter) {
+        (self.0.received.clone(), self.0.sent.clone())
+    }
+
+    /// Takes in what somebody else measures: the process, for one.
+    ///
+    /// # Panics
+    ///
+    /// Where a metric of that name is there already.
+    pub fn register(&self, collector: impl prometheus::core::Collector + 'static) {
+        self.0.registry.register(Box::new(collector)).expect(VALID);
     }
 
     /// A look at `/health`.
@@ -299,6 +354,16 @@ impl Gauges {
         }
         one(self.id.with_label_values(&[status.id.to_string().as_str()]));
         one(self.version.with_label_values(&[crate::service::VERSION]));
+    }
+}
+
+/// A proposal under way.
+#[derive(Debug)]
+pub struct Pending(Metrics);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.0.pending.dec();
     }
 }
 

@@ -123,6 +123,7 @@ async fn launch<N: Net, D: Disk>(
     let World { net, disk, clock, seed, journal, mut init_socket } = world;
     let (hubs, calls): (Vec<_>, Vec<_>) = (0..shards).map(|_| HubHandle::new()).unzip();
     let metrics = Metrics::new();
+    metrics.register(prometheus::process_collector::ProcessCollector::for_self());
     let heart =
         Heart::start(&config, disk, clock, seed, &journal, metrics.clone(), hubs.clone()).await?;
     let (stop, handle) = (Stop::new(), heart.handle.clone());

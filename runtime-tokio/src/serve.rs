@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use prometheus::IntCounter;
 use serde_json::Value;
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -44,6 +45,8 @@ pub(crate) struct Door<A> {
     pub(crate) limits: Limits,
     /// Connections open at once, at most; more wait to be accepted.
     pub(crate) connections: usize,
+    /// Counts bytes that come and that go.
+    pub(crate) traffic: (IntCounter, IntCounter),
     /// Where errors of connections go.
     pub(crate) journal: Journal,
     /// Ends it.
@@ -102,7 +105,7 @@ where
             // Boxed, because hyper and tokio move a stream's future several times.
             Box::pin(async move { Ok::<_, Infallible>(deadline::bounded(request, answer).await) })
         });
-        let (stream, sender) = gathered(stream);
+        let (stream, sender) = gathered(stream, self.traffic);
         let mut connection = pin!(transport.serve_connection(TokioIo::new(stream), service));
         let mut asked = pin!(self.stop.asked());
         let mut closing = false;

@@ -96,6 +96,7 @@ impl<N: Net> Shard<N> {
                 answer,
                 limits: self.config.limits.clone(),
                 connections,
+                traffic: self.services.traffic(),
                 journal: self.journal.clone(),
                 stop: self.stop.clone(),
             };

@@ -143,8 +143,30 @@ impl Desk {
     ) -> Result<Reply, Status> {
         let ticket = Ticket(self.handle.next_id());
         let proposal: Proposal = propose(ticket, command, operation, self.info.request_bytes)?;
-        self.handle.propose(proposal).await.map_err(refusal::status)
+        let _pending = self.metrics.proposal();
+        let reply = self.handle.propose(proposal).await;
+        if let Err(refusal) = &reply
+            && is_lost(*refusal)
+        {
+            self.metrics.proposal_failed();
+        }
+        reply.map_err(refusal::status)
     }
+}
+
+/// Whether a proposal got no answer of the state's, as far as this member knows.
+fn is_lost(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Timeout
+            | Refusal::TimeoutLeaderFailure
+            | Refusal::TimeoutConnectionLost
+            | Refusal::TimeoutWaitApplied
+            | Refusal::DeadlineExceeded
+            | Refusal::ProposalDropped
+            | Refusal::NoLeader
+            | Refusal::Stopped
+    )
 }
 
 fn txn_response(header: Option<pb::ResponseHeader>, reply: TxnReply) -> pb::TxnResponse {

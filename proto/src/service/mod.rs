@@ -101,6 +101,12 @@ impl Services {
         }))
     }
 
+    /// The counters of bytes that come from clients and go to them.
+    #[must_use]
+    pub fn traffic(&self) -> (prometheus::IntCounter, prometheus::IntCounter) {
+        self.0.desk.metrics.traffic()
+    }
+
     /// Answers one request: gRPC by its content type, else a page.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
     where

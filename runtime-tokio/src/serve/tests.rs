@@ -45,7 +45,9 @@ fn with_door<F: Future>(client: impl FnOnce(SocketAddr, Stop) -> F) -> F::Output
         let (journal, _) = Journal::memory(Level::Debug, LogFormat::Json, Clock::machine());
         let stop = Stop::new();
         let limits = Limits::default();
-        let door = Door { answer: echo, limits, connections: 2, journal, stop: stop.clone() };
+        let traffic = keel_proto::Metrics::new().traffic();
+        let stop_door = stop.clone();
+        let door = Door { answer: echo, limits, connections: 2, traffic, journal, stop: stop_door };
         let door = tokio::task::spawn_local(door.serve(listener));
         let result = client(addr, stop.clone()).await;
         stop.ask();
