@@ -13,16 +13,21 @@ pub(super) async fn put(client: &Client, output: Output, put: Put) -> Result<(),
     Ok(())
 }
 
+const PUT_NEEDS: &str = "put command needs 1 argument and input from stdin or 2 arguments";
+
 /// A put from words; a value that is missing may come from standard input.
 pub(super) fn put_request(put: Put, stdin: bool) -> Result<pb::PutRequest, Failed> {
     let (key, value) = match put.words.as_slice() {
         [key] if put.ignore_value => (key, Vec::new()),
-        [key] if stdin => (key, standard_input()?),
-        [key, value] if !put.ignore_value => (key, value.clone().into_bytes()),
-        _ => {
+        [_, ..] if put.ignore_value => {
             return Err(Failed::arguments(
-                "put command needs 1 argument and input from stdin or 2 arguments",
+                "put command needs only 1 argument when 'ignore-value' is set",
             ));
+        }
+        [key] if stdin => (key, standard_input()?),
+        [key, value] => (key, value.clone().into_bytes()),
+        _ => {
+            return Err(Failed::arguments(PUT_NEEDS));
         }
     };
     let lease = lease_id(&put.lease)
@@ -41,6 +46,9 @@ fn standard_input() -> Result<Vec<u8>, Failed> {
     let mut value = Vec::new();
     let read = std::io::stdin().read_to_end(&mut value);
     read.map_err(|error| Failed::plain(error.to_string()))?;
+    if value.is_empty() {
+        return Err(Failed::arguments(PUT_NEEDS));
+    }
     Ok(value)
 }
 
@@ -55,9 +63,7 @@ pub(super) async fn get(client: &Client, output: Output, get: Get) -> Result<(),
     let (count_only, format) = (get.count_only, output.format);
     let request = range_request(get)?;
     if count_only && format == super::output::Format::Simple {
-        return Err(Failed::arguments(
-            "--count-only is set but not -w fields: add `--write-out=fields`",
-        ));
+        return Err(Failed::arguments("--count-only is only for `--write-out=fields`"));
     }
     let answer = client.short(client.kv().range(request)).await?;
     output.range(&answer, keys_only, value_only)?;
@@ -66,7 +72,8 @@ pub(super) async fn get(client: &Client, output: Output, get: Get) -> Result<(),
 
 /// A range from words and flags.
 pub(super) fn range_request(get: Get) -> Result<pb::RangeRequest, Failed> {
-    if get.words.is_empty() || get.words.len() > 2 {
+    // What comes behind a range's end is passed over, as in etcd.
+    if get.words.is_empty() {
         return Err(Failed::arguments(
             "get command needs one argument as key and an optional argument as range_end",
         ));
@@ -90,14 +97,14 @@ pub(super) fn range_request(get: Get) -> Result<pb::RangeRequest, Failed> {
         "l" => false,
         "s" => true,
         other => {
-            return Err(Failed::arguments(format!("unknown consistency flag {other:?}")));
+            return Err(Failed::feature(format!("unknown consistency flag {other:?}")));
         }
     };
     let order = match get.order.to_ascii_uppercase().as_str() {
         "" => pb::range_request::SortOrder::None,
         "ASCEND" => pb::range_request::SortOrder::Ascend,
         "DESCEND" => pb::range_request::SortOrder::Descend,
-        _ => return Err(Failed::arguments(format!("bad sort order {}", get.order))),
+        _ => return Err(Failed::feature(format!("bad sort order {}", get.order))),
     };
     use pb::range_request::SortTarget;
     let target = match get.sort_by.to_ascii_uppercase().as_str() {
@@ -106,7 +113,7 @@ pub(super) fn range_request(get: Get) -> Result<pb::RangeRequest, Failed> {
         "MODIFY" => SortTarget::Mod,
         "VALUE" => SortTarget::Value,
         "VERSION" => SortTarget::Version,
-        _ => return Err(Failed::arguments(format!("bad sort target {}", get.sort_by))),
+        _ => return Err(Failed::feature(format!("bad sort target {}", get.sort_by))),
     };
     let (key, range_end) = span(&get.words, get.prefix, get.from_key);
     Ok(pb::RangeRequest {

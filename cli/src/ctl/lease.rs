@@ -26,10 +26,11 @@ pub(super) async fn run(client: &Client, output: Output, lease: Lease) -> Result
 
 fn id_of(words: &[String], command: &str) -> Result<i64, Failed> {
     let [word] = words else {
-        return Err(Failed::arguments(format!("lease {command} command needs 1 argument")));
+        let needs = if command == "keep-alive" { "lease ID as argument" } else { "1 argument" };
+        return Err(Failed::arguments(format!("lease {command} command needs {needs}")));
     };
     lease_id(word)
-        .map_err(|why| Failed::arguments(format!("bad lease ID ({why}), expecting ID in Hex")))
+        .map_err(|why| Failed::arguments(format!("bad lease ID arg ({why}), expecting ID in Hex")))
 }
 
 /// The header's fields, where Go embeds it, and what follows.
@@ -166,7 +167,8 @@ async fn keep_alive(
         let answer = answer?;
         if answer.ttl <= 0 {
             if once {
-                return Err(Failed::plain("etcdserver: requested lease not found"));
+                let line = String::from("etcdserver: requested lease not found");
+                return Err(Failed { line, code: 2 });
             }
             println!("lease {id:016x} expired or revoked.");
             return Ok(());

@@ -38,6 +38,16 @@ impl Failed {
         Failed { line: line.into(), code: 128 }
     }
 
+    /// Input that cannot be understood.
+    fn input(line: impl Into<String>) -> Failed {
+        Failed { line: line.into(), code: 3 }
+    }
+
+    /// A value of a flag that means nothing.
+    fn feature(line: impl Into<String>) -> Failed {
+        Failed { line: line.into(), code: 4 }
+    }
+
     /// Anything else.
     fn plain(line: impl Into<String>) -> Failed {
         Failed { line: line.into(), code: 1 }
@@ -65,7 +75,7 @@ impl From<Status> for Failed {
 
 impl From<String> for Failed {
     fn from(line: String) -> Failed {
-        Failed::plain(line)
+        if line == output::NO_TABLE { Failed::feature(line) } else { Failed::plain(line) }
     }
 }
 
@@ -75,10 +85,7 @@ pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // Help and version are no failures; the rest has etcd's code.
-            let code = if error.use_stderr() { 1 } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
+            return refused(&error);
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -93,6 +100,32 @@ pub fn main() -> ExitCode {
             ExitCode::from(failed.code)
         }
     }
+}
+
+/// Arguments that are none. Help and version are no failures; the rest has etcd's code, and its
+/// words where it is a mistake that scripts know.
+fn refused(error: &clap::Error) -> ExitCode {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    match error.kind() {
+        ErrorKind::InvalidValue if named(ContextKind::InvalidArg).starts_with("--write-out") => {
+            eprintln!("Error: {}", output::NO_FORM);
+            return ExitCode::from(4);
+        }
+        ErrorKind::InvalidSubcommand => {
+            let command = named(ContextKind::InvalidSubcommand);
+            eprintln!("Error: unknown command {command:?} for \"etcdctl\"");
+            eprintln!("Run 'etcdctl --help' for usage.");
+        }
+        _ => {
+            // Where standard error is closed nobody reads it.
+            let _ = error.print();
+        }
+    }
+    ExitCode::from(u8::from(error.use_stderr()))
 }
 
 async fn run(args: Args) -> Result<(), Failed> {

@@ -27,6 +27,8 @@ pub(super) struct Output {
 
 /// What a format cannot show.
 pub(super) const NO_FORM: &str = "unsupported output format";
+/// What etcd says where an answer has no table.
+pub(super) const NO_TABLE: &str = "table not supported as output format";
 
 impl Output {
     pub(super) fn bytes(self, bytes: &[u8]) -> Vec<u8> {
@@ -63,7 +65,7 @@ impl Output {
                 fields(&mut lines);
                 out.extend(lines.0.into_bytes());
             }
-            Format::Table => return Err(String::from(NO_FORM)),
+            Format::Table => return Err(String::from(NO_TABLE)),
         }
         print(&out)
     }
@@ -184,7 +186,8 @@ impl Output {
                 fields(&mut lines);
                 print(lines.0.as_bytes())
             }
-            Format::Protobuf | Format::Table => Err(String::from(NO_FORM)),
+            Format::Protobuf => Err(String::from(NO_FORM)),
+            Format::Table => Err(String::from(NO_TABLE)),
         }
     }
 }

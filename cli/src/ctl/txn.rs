@@ -48,7 +48,7 @@ pub(super) async fn run(client: &Client, output: Output, txn: Txn) -> Result<(),
 /// `mod("key") > "5"`: a target, a key, a relation, an operand.
 fn compare(line: &str) -> Result<pb::Compare, Failed> {
     use pb::compare::{CompareResult, CompareTarget, TargetUnion};
-    let malformed = || Failed::arguments(format!("malformed comparison: {line}"));
+    let malformed = || Failed::input(format!("malformed comparison: {line}"));
     let (target, rest) = line.trim().split_once('(').ok_or_else(malformed)?;
     let (key, rest) = quoted(rest.trim_start()).ok_or_else(malformed)?;
     let rest = rest.trim_start().strip_prefix(')').ok_or_else(malformed)?.trim_start();
@@ -67,7 +67,7 @@ fn compare(line: &str) -> Result<pb::Compare, Failed> {
     };
     let number = || {
         let parsed = value.parse::<i64>();
-        parsed.map_err(|_| Failed::arguments(format!("invalid txn compare request: {line}")))
+        parsed.map_err(|_| Failed::input(format!("invalid txn compare request: {line}")))
     };
     let (target, union) = match target.trim() {
         "ver" | "version" => (CompareTarget::Version, TargetUnion::Version(number()?)),
@@ -106,7 +106,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 
 fn op(line: &str) -> Result<pb::RequestOp, Failed> {
     use pb::request_op::Request;
-    let malformed = |why: String| Failed::arguments(format!("invalid txn request: {line}{why}"));
+    let malformed = |why: String| Failed::input(format!("invalid txn request: {line}{why}"));
     let words = split(line).ok_or_else(|| malformed(String::from(": a quote is open")))?;
     let parsed = Line::try_parse_from(words).map_err(|_| malformed(String::new()))?;
     let request = match parsed {

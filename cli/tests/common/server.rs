@@ -59,6 +59,11 @@ impl Server {
         &self.client
     }
 
+    /// Where other members would reach it: `host:port`.
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
     /// Where it keeps its state.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
