@@ -1,6 +1,8 @@
 //! What the command line and the environment say, flag by flag (surface §5.1).
 
 use super::flags::{Does, FLAGS, Flag, flag, variable};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
 
 /// Every flag's value, and which were set.
@@ -59,31 +61,17 @@ impl Settings {
             values: FLAGS.iter().map(|flag| (flag.name, flag.default.to_owned())).collect(),
             set: BTreeMap::new(),
         };
-        let mut args = args.into_iter();
-        while let Some(arg) = args.next() {
-            let Some(text) = dashed(&arg) else {
-                return Err(Refused::value(format!("{arg:?} is not a valid flag")));
-            };
-            let (name, value) = match text.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (text, None),
-            };
-            match name {
-                "h" | "help" => return Ok(Wanted::Help),
-                "version" => return Ok(Wanted::Version),
-                _ => {}
+        let matches = command().try_get_matches_from(in_claps_form(args)?).map_err(in_gos_words)?;
+        if matches.get_flag("help") {
+            return Ok(Wanted::Help);
+        }
+        if matches.get_flag("version") {
+            return Ok(Wanted::Version);
+        }
+        for flag in FLAGS {
+            if let Some(value) = matches.get_one::<String>(flag.name) {
+                settings.set(flag, value.clone(), Source::Line);
             }
-            let Some(flag) = flag(name) else {
-                return Err(Refused::syntax(format!("flag provided but not defined: -{name}")));
-            };
-            let value = match value {
-                Some(value) => value,
-                None if flag.switch => String::from("true"),
-                None => args
-                    .next()
-                    .ok_or_else(|| Refused::syntax(format!("flag needs an argument: -{name}")))?,
-            };
-            settings.set(flag, value, Source::Line);
         }
         settings.read_environment(environment)?;
         settings.refuse_what_cannot_act()?;
@@ -168,6 +156,60 @@ impl Settings {
     }
 }
 
+/// Every flag, as clap reads it: the last of several wins, as in Go.
+fn command() -> Command {
+    let flags = FLAGS.iter().map(|flag| {
+        let arg = Arg::new(flag.name).long(flag.name);
+        match flag.switch {
+            true => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            false => arg.num_args(1).allow_hyphen_values(true),
+        }
+    });
+    Command::new("etcd")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .arg(Arg::new("help").long("help").alias("h").action(ArgAction::SetTrue))
+        .arg(Arg::new("version").long("version").action(ArgAction::SetTrue))
+        .args(flags)
+}
+
+/// Go takes one dash or two, and whatever stands behind a flag for its value.
+fn in_claps_form(args: impl IntoIterator<Item = String>) -> Result<Vec<String>, Refused> {
+    let mut args = args.into_iter();
+    let mut out = Vec::new();
+    while let Some(arg) = args.next() {
+        let Some(text) = dashed(&arg) else {
+            return Err(Refused::value(format!("{arg:?} is not a valid flag")));
+        };
+        let takes_next = !text.contains('=') && flag(text).is_some_and(|flag| !flag.switch);
+        match takes_next.then(|| args.next()).flatten() {
+            Some(value) => out.push(format!("--{text}={value}")),
+            None => out.push(format!("--{text}")),
+        }
+    }
+    Ok(out)
+}
+
+/// What Go's package says of flags that it cannot read; scripts look for it.
+fn in_gos_words(error: clap::Error) -> Refused {
+    let named = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => arg.split([' ', '=']).next().unwrap_or_default(),
+        _ => "",
+    };
+    let name = named.trim_start_matches('-');
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            Refused::syntax(format!("flag provided but not defined: -{name}"))
+        }
+        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::NoEquals => {
+            Refused::syntax(format!("flag needs an argument: -{name}"))
+        }
+        _ => Refused::syntax(error.to_string().lines().next().unwrap_or_default()),
+    }
+}
+
 /// A flag with one dash or two; Go's package takes both.
 fn dashed(arg: &str) -> Option<&str> {
     let text = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-'))?;
@@ -212,6 +254,20 @@ mod tests {
         assert_eq!(settings.text("data-dir"), "/x");
         assert_eq!(settings.text("pre-vote"), "false");
         assert_eq!(settings.text("snapshot-count"), "10000");
+    }
+
+    #[test]
+    fn whatever_stands_behind_a_flag_is_its_value() {
+        let settings =
+            read(&["--name", "-x", "--data-dir", "--name", "--name=b", "--log-level="], &[]);
+        let settings = settings.expect("ok");
+        assert_eq!(settings.text("name"), "b", "the last one wins");
+        assert_eq!(settings.text("data-dir"), "--name");
+        assert_eq!(settings.text("log-level"), "");
+        for help in ["-h", "--help", "-help"] {
+            let wanted = Settings::read([help.to_owned()], []);
+            assert!(matches!(wanted, Ok(Wanted::Help)), "{help}");
+        }
     }
 
     #[test]
