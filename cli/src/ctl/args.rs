@@ -236,6 +236,9 @@ pub(crate) struct Watch {
     /// Ask for signs of progress.
     #[arg(long)]
     pub(crate) progress_notify: bool,
+    /// Read requests from standard input: `watch <key> ...`, or `progress`.
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
     /// A command to run for each event.
     #[arg(last = true)]
     pub(crate) exec: Vec<String>,
