@@ -118,13 +118,14 @@ fn ten_thousand_streams_disturb_nobody_and_leave_nothing() {
         open_and_drop_streams(server).await;
         wait_for_descriptors(server, descriptors_before + 1).await;
         let once = server.usage().expect("its figures").anonymous;
-        for _ in 0..3 {
+        for _ in 0..4 {
             open_and_drop_streams(server).await;
             wait_for_descriptors(server, descriptors_before + 1).await;
         }
-        // The allocator keeps what was freed; what leaks would be there three times more.
+        // The allocator keeps what was freed, more or less of it; two kilobytes of each of these
+        // 40,000 streams would be more.
         let now = server.usage().expect("its figures").anonymous;
-        assert!(now < once + SLACK / 4, "{now} bytes where {once} were after the first time");
+        assert!(now < once + SLACK, "{now} bytes where {once} were after the first time");
     });
 }
 
