@@ -66,6 +66,7 @@ fn show_health(output: Output, all: &[Health]) -> Result<(), Failed> {
             print(table(&["ENDPOINT", "HEALTH", "TOOK", "ERROR"], &rows).as_bytes())?;
         }
         _ => output.forms(
+            None,
             || {
                 let line = |one: &Health| match &one.error {
                     None => format!(
@@ -177,6 +178,7 @@ fn show_status(output: Output, all: &[(String, pb::StatusResponse)]) -> Result<(
         return Ok(());
     }
     output.forms(
+        None,
         || rows().map(|row| row.join(", ") + "\n").collect(),
         || {
             let one = |(endpoint, status): &(String, pb::StatusResponse)| {
@@ -231,6 +233,7 @@ async fn hashkv(client: &Client, output: Output, revision: i64) -> Result<(), Fa
         return Ok(());
     }
     output.forms(
+        None,
         || all.iter().map(|one| row(one).join(", ") + "\n").collect(),
         || {
             let one = |(endpoint, hash): &(String, pb::HashKvResponse)| {

@@ -9,6 +9,7 @@ use super::output::Output;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keel_proto::pb::etcdserverpb as pb;
+use prost::Message;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
@@ -33,6 +34,11 @@ fn id_of(words: &[String], command: &str) -> Result<i64, Failed> {
         .map_err(|why| Failed::arguments(format!("bad lease ID arg ({why}), expecting ID in Hex")))
 }
 
+/// All that etcd prints of an answer whose header Go embeds.
+fn header_of(header: Option<&pb::ResponseHeader>) -> Option<Vec<u8>> {
+    Some(header.map(Message::encode_to_vec).unwrap_or_default())
+}
+
 /// The header's fields, where Go embeds it, and what follows.
 fn embedded(header: Option<&pb::ResponseHeader>) -> Object {
     match header {
@@ -54,6 +60,7 @@ async fn grant(client: &Client, output: Output, words: &[String]) -> Result<(), 
     let granted = granted.map_err(|failed| failed.wrapped("failed to grant lease"))?;
     let (id, ttl) = (granted.id, granted.ttl);
     output.forms(
+        header_of(granted.header.as_ref()),
         || format!("lease {id:016x} granted with TTL({ttl}s)\n"),
         || {
             embedded(granted.header.as_ref())
@@ -76,6 +83,7 @@ async fn revoke(client: &Client, output: Output, words: &[String]) -> Result<(),
     let call = client.short(client.lease().lease_revoke(pb::LeaseRevokeRequest { id })).await;
     let revoked = call.map_err(|failed| failed.wrapped("failed to revoke lease"))?;
     output.forms(
+        Some(revoked.encode_to_vec()),
         || format!("lease {id:016x} revoked\n"),
         || Object::new().header("header", revoked.header.as_ref()).done(),
         |lines| lines.header(revoked.header.as_ref()),
@@ -89,6 +97,7 @@ async fn life(client: &Client, output: Output, words: &[String], keys: bool) -> 
     let life = client.short(client.lease().lease_time_to_live(request)).await?;
     let (ttl, granted) = (life.ttl, life.granted_ttl);
     output.forms(
+        header_of(life.header.as_ref()),
         || {
             if granted == 0 && ttl == -1 {
                 return format!("lease {id:016x} already expired\n");
@@ -129,6 +138,7 @@ async fn life(client: &Client, output: Output, words: &[String], keys: bool) -> 
 async fn list(client: &Client, output: Output) -> Result<(), Failed> {
     let list = client.short(client.lease().lease_leases(pb::LeaseLeasesRequest {})).await?;
     output.forms(
+        header_of(list.header.as_ref()),
         || {
             let mut text = format!("found {} leases\n", list.leases.len());
             for lease in &list.leases {
@@ -175,6 +185,7 @@ async fn keep_alive(
         }
         let ttl = answer.ttl;
         output.forms(
+            header_of(answer.header.as_ref()),
             || format!("lease {id:016x} keepalived with TTL({ttl})\n"),
             || {
                 embedded(answer.header.as_ref())

@@ -7,6 +7,7 @@ use super::json;
 use super::output::{Format, Output, human, print, table};
 use indicatif::{ProgressBar, ProgressStyle};
 use keel_proto::pb::etcdserverpb as pb;
+use prost::Message;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -38,6 +39,7 @@ pub(super) async fn member(client: &Client, output: Output, command: Member) -> 
         return Ok(print(table(&heads, &rows).as_bytes())?);
     }
     output.forms(
+        Some(list.encode_to_vec()),
         || list.members.iter().map(|member| row(member).join(", ") + "\n").collect(),
         || json::members(&list),
         |lines| {
@@ -79,6 +81,7 @@ pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Re
         }
     };
     output.forms(
+        Some(shown.encode_to_vec()),
         || {
             let line = |one: &pb::AlarmMember| {
                 format!("memberID:{} alarm:{} \n", one.member_id, one.alarm().as_str_name())

@@ -75,7 +75,8 @@ impl From<Status> for Failed {
 
 impl From<String> for Failed {
     fn from(line: String) -> Failed {
-        if line == output::NO_TABLE { Failed::feature(line) } else { Failed::plain(line) }
+        let unsupported = [output::NO_TABLE, output::NO_PROTOBUF].contains(&line.as_str());
+        if unsupported { Failed::feature(line) } else { Failed::plain(line) }
     }
 }
 

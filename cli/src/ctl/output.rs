@@ -27,6 +27,8 @@ pub(super) struct Output {
 
 /// What a format cannot show.
 pub(super) const NO_FORM: &str = "unsupported output format";
+/// What etcd says where an answer has no protobuf.
+pub(super) const NO_PROTOBUF: &str = "protobuf not supported as output format";
 /// What etcd says where an answer has no table.
 pub(super) const NO_TABLE: &str = "table not supported as output format";
 
@@ -171,9 +173,11 @@ impl Output {
         )
     }
 
-    /// Prints an answer that has a form of its own in each format but protobuf and table.
+    /// Prints an answer that has a form of its own in each format but table. `message` is its
+    /// protobuf, where etcd prints one.
     pub(super) fn forms(
         self,
+        message: Option<Vec<u8>>,
         simple: impl FnOnce() -> String,
         json: impl FnOnce() -> String,
         fields: impl FnOnce(&mut Lines),
@@ -186,7 +190,7 @@ impl Output {
                 fields(&mut lines);
                 print(lines.0.as_bytes())
             }
-            Format::Protobuf => Err(String::from(NO_FORM)),
+            Format::Protobuf => print(&message.ok_or_else(|| String::from(NO_PROTOBUF))?),
             Format::Table => Err(String::from(NO_TABLE)),
         }
     }
