@@ -112,7 +112,7 @@ fn told(output: &Output, server: &Server) -> String {
     told
 }
 
-/// What differs from run to run: ids, ports, times.
+/// What differs from run to run: ids, ports, times, and how wide they make a table.
 fn masked(line: &str, server: &Server) -> String {
     let line = line.replace(server.endpoint(), "ENDPOINT").replace(server.peer(), "PEER");
     let mut out = String::new();
@@ -124,7 +124,8 @@ fn masked(line: &str, server: &Server) -> String {
         }
         out.push_str(if is_volatile(&word) { "MASKED" } else { &word });
         word.clear();
-        if c != '\n' {
+        let widens = matches!(c, ' ' | '─') && out.ends_with(c);
+        if c != '\n' && !widens {
             out.push(c);
         }
     }
