@@ -93,6 +93,10 @@ impl Client {
     }
 }
 
+/// Go's gRPC probes no connection more often, whatever it is told, and etcd closes those that are:
+/// it takes a probe every five seconds.
+const PROBE_MIN: Duration = Duration::from_secs(10);
+
 fn make(
     endpoint: &str,
     dial: Duration,
@@ -106,7 +110,7 @@ fn make(
     let made = made.map_err(|error| Failed::plain(format!("{endpoint}: {error}")))?;
     Ok(made
         .connect_timeout(dial)
-        .http2_keep_alive_interval(keepalive.0)
+        .http2_keep_alive_interval(keepalive.0.max(PROBE_MIN))
         .keep_alive_timeout(keepalive.1)
         .tcp_nodelay(true))
 }

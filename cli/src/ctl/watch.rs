@@ -8,6 +8,7 @@ use super::keys::span;
 use super::output::Output;
 use super::words::split;
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use keel_proto::pb::etcdserverpb as pb;
 use pb::watch_request::RequestUnion;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,23 +16,36 @@ use std::process::Command;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Status;
+
+/// Answers that may wait to be shown.
+const ANSWERS: usize = 16;
 
 pub(super) async fn run(client: &Client, output: Output, watch: Watch) -> Result<(), Failed> {
-    let mut session = Session::open(client).await?;
     if watch.interactive {
-        return session.interact(output).await;
+        return Session::open(client).interact(output).await;
     }
+    let mut session = Session::open(client);
     session.create(watch)?;
     loop {
-        let answer = session.answers.next().await;
-        session.hear(answer, output)?;
+        let answer = session.answers.recv().await;
+        if session.hear(answer, output)? == Heard::End {
+            return Err(Failed::plain("watch is canceled by the server"));
+        }
     }
+}
+
+/// What an answer meant for its watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    GoesOn,
+    End,
 }
 
 /// One stream, and what is to be run for the events of each of its watches.
 struct Session {
     ask: mpsc::UnboundedSender<pb::WatchRequest>,
-    answers: tonic::Streaming<pb::WatchResponse>,
+    answers: mpsc::Receiver<Result<pb::WatchResponse, Status>>,
     /// Commands of the watches that the server has not answered yet, in the order of asking.
     asked: VecDeque<Vec<String>>,
     /// And of those that it has, by their ids.
@@ -39,31 +53,35 @@ struct Session {
 }
 
 impl Session {
-    async fn open(client: &Client) -> Result<Session, Failed> {
+    /// Opens the stream beside the caller: etcd's server answers nothing, not even that the
+    /// stream is open, before the first request.
+    fn open(client: &Client) -> Session {
         let (ask, requests) = mpsc::unbounded_channel();
-        let requests = UnboundedReceiverStream::new(requests);
-        let answers = client.watch().watch(requests).await?.into_inner();
-        Ok(Session { ask, answers, asked: VecDeque::new(), commands: BTreeMap::new() })
+        let (tell, answers) = mpsc::channel(ANSWERS);
+        let mut service = client.watch();
+        tokio::spawn(async move {
+            let requests = UnboundedReceiverStream::new(requests);
+            let mut stream = match service.watch(requests).await {
+                Ok(response) => response.into_inner(),
+                Err(status) => {
+                    // Whoever stopped listening needs no reason.
+                    let _ = tell.send(Err(status)).await;
+                    return;
+                }
+            };
+            while let Some(answer) = stream.next().await {
+                if tell.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Session { ask, answers, asked: VecDeque::new(), commands: BTreeMap::new() }
     }
 
     fn create(&mut self, watch: Watch) -> Result<(), Failed> {
-        if watch.words.is_empty() || watch.words.len() > 2 {
-            return Err(Failed::arguments("bad number of arguments"));
-        }
-        if watch.words.len() == 2 && watch.prefix {
-            return Err(Failed::arguments("`range_end` and `--prefix` are mutually exclusive"));
-        }
-        let (key, range_end) = span(&watch.words, watch.prefix, false);
-        let create = pb::WatchCreateRequest {
-            key: key.into(),
-            range_end: range_end.into(),
-            start_revision: watch.rev,
-            prev_kv: watch.prev_kv,
-            progress_notify: watch.progress_notify,
-            ..Default::default()
-        };
+        let request = create_request(&watch)?;
         self.asked.push_back(watch.exec);
-        self.say(RequestUnion::CreateRequest(create))
+        self.say(RequestUnion::CreateRequest(request))
     }
 
     fn say(&self, request: RequestUnion) -> Result<(), Failed> {
@@ -74,31 +92,36 @@ impl Session {
     /// Shows what came.
     fn hear(
         &mut self,
-        answer: Option<Result<pb::WatchResponse, tonic::Status>>,
+        answer: Option<Result<pb::WatchResponse, Status>>,
         output: Output,
-    ) -> Result<(), Failed> {
+    ) -> Result<Heard, Failed> {
         let answer = answer.ok_or_else(|| Failed::plain("watch is canceled by the server"))??;
-        if answer.canceled {
-            return Err(canceled(&answer));
-        }
         if answer.created {
             let command = self.asked.pop_front().unwrap_or_default();
             self.commands.insert(answer.watch_id, command);
-            return Ok(());
+        }
+        if answer.canceled {
+            self.commands.remove(&answer.watch_id);
+            eprintln!("watch was canceled ({})", reason(&answer));
+            return Ok(Heard::End);
+        }
+        if answer.created {
+            return Ok(Heard::GoesOn);
         }
         // Progress that was asked for is told to every watch.
         let tellings = if answer.watch_id < 0 { self.commands.len() } else { 1 };
         for _ in 0..tellings {
             output.watch(&answer)?;
         }
-        match self.commands.get(&answer.watch_id) {
-            Some(command) => execute(command, &answer),
-            None => Ok(()),
+        if let Some(command) = self.commands.get(&answer.watch_id) {
+            execute(command, &answer)?;
         }
+        Ok(Heard::GoesOn)
     }
 
-    /// Follows requests from standard input until it ends, which is an error, as in etcd.
-    async fn interact(&mut self, output: Output) -> Result<(), Failed> {
+    /// Follows requests from standard input until it ends, which is an error, as in etcd. A
+    /// watch that ends does not end the others.
+    async fn interact(mut self, output: Output) -> Result<(), Failed> {
         let (tell, mut lines) = mpsc::unbounded_channel();
         // Standard input has no other way to be read without waiting for it.
         std::thread::spawn(move || {
@@ -111,7 +134,9 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                answer = self.answers.next() => self.hear(answer, output)?,
+                answer = self.answers.recv() => {
+                    self.hear(answer, output)?;
+                }
                 line = lines.recv() => match line {
                     Some(line) => self.follow(&line)?,
                     None => return Err(Failed::input("error reading watch request line: EOF")),
@@ -120,13 +145,19 @@ impl Session {
         }
     }
 
+    /// Follows one line. What cannot be understood is said and passed over, but for a flag that
+    /// there is not.
     fn follow(&mut self, line: &str) -> Result<(), Failed> {
         let words = split(line).unwrap_or_default();
         match words.first().map(String::as_str) {
-            Some("watch") => match Line::try_parse_from(&words) {
-                Ok(line) => self.create(line.watch)?,
-                Err(_) => eprintln!("Invalid command {line} (command type or key is not provided)"),
-            },
+            Some("watch") => {
+                let watch = Line::try_parse_from(&words).map_err(unknown_flag)?.watch;
+                if watch.words.is_empty() {
+                    eprintln!("Invalid command {line} (command type or key is not provided)");
+                } else if let Err(failed) = self.create(watch) {
+                    eprintln!("Invalid command {line} ({})", failed.line);
+                }
+            }
             Some("progress") => {
                 self.say(RequestUnion::ProgressRequest(pb::WatchProgressRequest {}))?;
             }
@@ -144,13 +175,39 @@ struct Line {
     watch: Watch,
 }
 
-fn canceled(answer: &pb::WatchResponse) -> Failed {
-    let reason = match answer.compact_revision {
-        0 => answer.cancel_reason.clone(),
-        _ => String::from("etcdserver: mvcc: required revision has been compacted"),
-    };
-    eprintln!("watch was canceled ({reason})");
-    Failed::plain("watch is canceled by the server")
+fn unknown_flag(error: clap::Error) -> Failed {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => Failed::arguments(format!("unknown flag: {flag}")),
+        _ => Failed::arguments(error.to_string().lines().next().unwrap_or_default()),
+    }
+}
+
+/// Two words are a range; of more, etcd takes the first for the key and passes the rest over.
+fn create_request(watch: &Watch) -> Result<pb::WatchCreateRequest, Failed> {
+    if watch.words.is_empty() {
+        return Err(Failed::arguments("bad number of arguments"));
+    }
+    if watch.words.len() == 2 && watch.prefix {
+        return Err(Failed::arguments("`range_end` and `--prefix` are mutually exclusive"));
+    }
+    let words = if watch.words.len() == 2 { &watch.words } else { &watch.words[..1] };
+    let (key, range_end) = span(words, watch.prefix, false);
+    Ok(pb::WatchCreateRequest {
+        key: key.into(),
+        range_end: range_end.into(),
+        start_revision: watch.rev,
+        prev_kv: watch.prev_kv,
+        progress_notify: watch.progress_notify,
+        ..Default::default()
+    })
+}
+
+/// Why the server ended a watch.
+fn reason(answer: &pb::WatchResponse) -> &str {
+    match answer.compact_revision {
+        0 => &answer.cancel_reason,
+        _ => "etcdserver: mvcc: required revision has been compacted",
+    }
 }
 
 /// Runs the command once for each event, with what happened in its environment.

@@ -1,9 +1,15 @@
-//! etcd's own command-line client against our server: the one that is current, and Debian's.
+//! Command-line clients across: etcd's own against our server, the one that is current and
+//! Debian's, and ours against a real etcd.
 
 use crate::{Pair, with_peers};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a client may print nothing that should print something.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Ctl<'a> {
     program: &'a Path,
@@ -84,13 +90,7 @@ fn walk(ctl: &Ctl<'_>) {
 
 /// Watches a key until one change came.
 fn watch_one(ctl: &Ctl<'_>) -> String {
-    use std::io::{BufRead, BufReader};
-    let revision = {
-        let fields = ctl.run(&["get", "nothing", "--write-out=fields"]);
-        let line = fields.lines().find(|line| line.starts_with("\"Revision\"")).expect("a header");
-        line.rsplit(' ').next().expect("a number").parse::<i64>().expect("a number")
-    };
-    let next = (revision + 1).to_string();
+    let next = next_revision(ctl);
     let mut child = Command::new(ctl.program)
         .env("ETCDCTL_API", "3")
         .args(["--endpoints", ctl.addr, "watch", "watched", "--rev", &next])
@@ -98,14 +98,83 @@ fn watch_one(ctl: &Ctl<'_>) -> String {
         .spawn()
         .expect("the client runs");
     ctl.run(&["put", "watched", "hello"]);
-    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut seen = String::new();
-    for _ in 0..3 {
-        reader.read_line(&mut seen).expect("the client prints");
-    }
+    let mut reader = Lines::of(child.stdout.take().expect("a pipe"));
+    let seen = reader.next(3);
     child.kill().expect("the client stops");
     child.wait().expect("the client ends");
     seen
+}
+
+/// The revision that the next change gets.
+fn next_revision(ctl: &Ctl<'_>) -> String {
+    let revision = {
+        let fields = ctl.run(&["get", "nothing", "--write-out=fields"]);
+        let line = fields.lines().find(|line| line.starts_with("\"Revision\"")).expect("a header");
+        line.rsplit(' ').next().expect("a number").parse::<i64>().expect("a number")
+    };
+    (revision + 1).to_string()
+}
+
+/// What a client that does not end by itself prints.
+struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Lines {
+        let (tell, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines(lines)
+    }
+
+    /// The next lines; a client that prints none hangs.
+    fn next(&mut self, many: usize) -> String {
+        let line = |_| self.0.recv_timeout(PATIENCE).expect("the client goes on") + "\n";
+        (0..many).map(line).collect()
+    }
+}
+
+/// Requests from standard input: what is wrong with one ends nothing.
+fn watch_interactively(ctl: &Ctl<'_>) {
+    ctl.run(&["put", "gone", "1"]);
+    ctl.run(&["put", "gone", "2"]);
+    let next = next_revision(ctl);
+    let now = (next.parse::<i64>().expect("a number") - 1).to_string();
+    ctl.run(&["compaction", &now]);
+    let mut child = Command::new(ctl.program)
+        .args(["--endpoints", ctl.addr, "watch", "--interactive"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the client runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut out = Lines::of(child.stdout.take().expect("a pipe"));
+    let mut err = Lines::of(child.stderr.take().expect("a pipe"));
+    let mut say = |line: &str| writeln!(stdin, "{line}").expect("the client reads");
+    say("watch");
+    assert_eq!(err.next(1), "Invalid command watch (command type or key is not provided)\n");
+    say("watch a b --prefix");
+    assert_eq!(
+        err.next(1),
+        "Invalid command watch a b --prefix (`range_end` and `--prefix` are mutually exclusive)\n"
+    );
+    say("watch gone --rev 1");
+    assert_eq!(
+        err.next(1),
+        "watch was canceled (etcdserver: mvcc: required revision has been compacted)\n"
+    );
+    say(&format!("watch there beyond passed-over --rev {next} -- echo ran"));
+    ctl.run(&["put", "there", "1"]);
+    assert_eq!(out.next(4), "PUT\nthere\n1\nran\n");
+    drop(stdin);
+    assert_eq!(err.next(1), "Error: error reading watch request line: EOF\n");
+    assert_eq!(child.wait().expect("the client ends").code(), Some(3));
+    ctl.run(&["del", "", "--prefix"]);
 }
 
 #[test]
@@ -126,5 +195,19 @@ fn debians_client_works_unchanged() {
     with_peers(async |peers| {
         let pair = Pair::start(peers).await;
         walk(&Ctl { program: &debian, addr: &pair.ours.addr });
+    });
+}
+
+#[test]
+fn our_client_works_against_a_real_etcd() {
+    with_peers(async |peers| {
+        let pair = Pair::start(peers).await;
+        let program = Path::new(env!("CARGO_BIN_EXE_etcdctl"));
+        walk(&Ctl { program, addr: &pair.theirs.addr });
+        // What is expected of an interactive watch is what etcd's own client does.
+        for program in [peers.etcdctl.as_path(), program] {
+            watch_interactively(&Ctl { program, addr: &pair.theirs.addr });
+            watch_interactively(&Ctl { program, addr: &pair.ours.addr });
+        }
     });
 }
