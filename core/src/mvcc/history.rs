@@ -177,7 +177,7 @@ impl History {
     }
 
     /// Where a version behind `prev` jumps to: the skew-binary rule. How far the versions before
-    /// jump follows from their depth, so that none of them is read for it: each is a cache miss.
+    /// jump follows from their depth, so that at most one of them is read: each is a cache miss.
     fn jump_over(&self, prev: u64, link: Link) -> u64 {
         let (one, two) = last_jumps(link.depth);
         if one != two {

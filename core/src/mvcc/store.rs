@@ -147,7 +147,7 @@ impl Store {
     /// Kills what the compaction that was done before has killed.
     fn settle_dead(&mut self) {
         let State { tree, history, compacted, .. } = &mut self.state;
-        for at in 0..history.position_of(*compacted + 1) {
+        for at in 0..history.position_of(compacted.saturating_add(1)) {
             super::compact::trim(tree, history, at, *compacted);
         }
     }
