@@ -211,7 +211,7 @@ fn a_client_that_does_not_read_costs_a_window_and_misses_nothing() {
 
 #[test]
 fn a_large_range_comes_in_pages_and_as_a_stream_in_bounded_memory() {
-    const KEYS: usize = 200_000;
+    const KEYS: usize = 1_000_000;
     const TXN_OPS: usize = 100;
     with_server(async |server| {
         let key = |n: usize| format!("/large/{n:08}");

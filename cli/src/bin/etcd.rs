@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Calls allocate and free much of little; see the README's table for what this is worth.
+/// Calls allocate and free much of little: against glibc's allocator this saves a quarter of the
+/// CPU of a range and of a watch's event, and a tenth of a put's (`keel-bench`, one core).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

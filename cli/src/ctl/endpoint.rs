@@ -98,7 +98,7 @@ fn show_health(output: Output, all: &[Health]) -> Result<(), Failed> {
                     lines.line("Health", one.error.is_none());
                     lines.line("Took", took(one));
                     lines.line("Error", one.error.as_deref().unwrap_or_default());
-                    lines.0.push('\n');
+                    lines.text.push('\n');
                 }
             },
         )?,
@@ -207,7 +207,7 @@ fn show_status(output: Output, all: &[(String, pb::StatusResponse)]) -> Result<(
                 lines.line("Endpoint", quoted(endpoint));
                 lines.line("DowngradeTargetVersion", quoted(&downgrade.target_version));
                 lines.line("DowngradeEnabled", downgrade.enabled);
-                lines.0.push('\n');
+                lines.text.push('\n');
             }
         },
     )?;
@@ -253,7 +253,7 @@ async fn hashkv(client: &Client, output: Output, revision: i64) -> Result<(), Fa
                 lines.line("Endpoint", quoted(endpoint));
                 lines.line("Hash", hash.hash);
                 lines.line("HashRevision", hash.hash_revision);
-                lines.0.push('\n');
+                lines.text.push('\n');
             }
         },
     )?;

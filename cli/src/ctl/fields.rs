@@ -31,18 +31,44 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
 }
 
 /// Lines under construction.
-#[derive(Debug, Default)]
-pub(super) struct Lines(pub(super) String);
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) text: String,
+    /// Whether ids are shown in hexadecimal.
+    hex: bool,
+}
 
 impl Lines {
+    pub(super) fn new(hex: bool) -> Lines {
+        Lines { text: String::new(), hex }
+    }
+
     pub(super) fn line(&mut self, name: &str, value: impl std::fmt::Display) {
-        writeln!(self.0, "\"{name}\" : {value}").expect("writing to a string does not fail");
+        writeln!(self.text, "\"{name}\" : {value}").expect("writing to a string does not fail");
+    }
+
+    /// A line with the id of a cluster or a member.
+    pub(super) fn id(&mut self, name: &str, id: u64) {
+        if self.hex {
+            self.line(name, format_args!("{id:x}"));
+        } else {
+            self.line(name, id);
+        }
+    }
+
+    /// A line with the id of a lease.
+    pub(super) fn lease(&mut self, name: &str, id: i64) {
+        if self.hex {
+            self.line(name, format_args!("{id:016x}"));
+        } else {
+            self.line(name, id);
+        }
     }
 
     pub(super) fn header(&mut self, header: Option<&pb::ResponseHeader>) {
         let header = header.cloned().unwrap_or_default();
-        self.line("ClusterID", header.cluster_id);
-        self.line("MemberID", header.member_id);
+        self.id("ClusterID", header.cluster_id);
+        self.id("MemberID", header.member_id);
         self.line("Revision", header.revision);
         self.line("RaftTerm", header.raft_term);
     }
@@ -50,8 +76,8 @@ impl Lines {
     /// A header of the cluster's services, which know no revision.
     pub(super) fn header_without_revision(&mut self, header: Option<&pb::ResponseHeader>) {
         let header = header.cloned().unwrap_or_default();
-        self.line("ClusterID", header.cluster_id);
-        self.line("MemberID", header.member_id);
+        self.id("ClusterID", header.cluster_id);
+        self.id("MemberID", header.member_id);
         self.line("RaftTerm", header.raft_term);
     }
 
@@ -61,7 +87,7 @@ impl Lines {
         self.line(&format!("{prefix}ModRevision"), kv.mod_revision);
         self.line(&format!("{prefix}Version"), kv.version);
         self.line(&format!("{prefix}Value"), quoted(&kv.value));
-        self.line(&format!("{prefix}Lease"), kv.lease);
+        self.lease(&format!("{prefix}Lease"), kv.lease);
     }
 
     pub(super) fn range(&mut self, range: &pb::RangeResponse) {
@@ -125,5 +151,18 @@ mod tests {
     fn bytes_are_quoted_as_go_quotes_them() {
         assert_eq!(quoted(b"a\"b\\\n\x00\xff"), "\"a\\\"b\\\\\\n\\x00\\xff\"");
         assert_eq!(quoted("gr\u{fc}n".as_bytes()), "\"gr\u{fc}n\"");
+    }
+
+    #[test]
+    fn ids_are_hexadecimal_where_asked() {
+        for (hex, text) in [
+            (false, "\"ID\" : 31\n\"Lease\" : 31\n"),
+            (true, "\"ID\" : 1f\n\"Lease\" : 000000000000001f\n"),
+        ] {
+            let mut lines = Lines::new(hex);
+            lines.id("ID", 31);
+            lines.lease("Lease", 31);
+            assert_eq!(lines.text, text);
+        }
     }
 }

@@ -181,18 +181,26 @@ pub(super) fn status(status: &pb::StatusResponse) -> String {
         .done()
 }
 
-pub(super) fn members(list: &pb::MemberListResponse) -> String {
+/// A list of members; with `hex`, its ids are texts in hexadecimal, as nowhere else in etcdctl.
+pub(super) fn members(list: &pb::MemberListResponse, hex: bool) -> String {
+    let id = |object: Object, name: &str, id: u64| match hex {
+        true => object.raw(name, quoted(&format!("{id:x}"))),
+        false => object.uint(name, id),
+    };
     let members = list.members.iter().map(|member| {
         let texts = |texts: &[String]| texts.iter().map(|text| quoted(text)).collect();
-        Object::new()
-            .uint("ID", member.id)
+        id(Object::new(), "ID", member.id)
             .text("name", &member.name)
             .list("peerURLs", texts(&member.peer_ur_ls))
             .list("clientURLs", texts(&member.client_ur_ls))
             .flag("isLearner", member.is_learner)
             .done()
     });
-    Object::new().header("header", list.header.as_ref()).list("members", members.collect()).done()
+    let header = list.header.unwrap_or_default();
+    let ids = id(Object::new(), "cluster_id", header.cluster_id);
+    let ids = id(ids, "member_id", header.member_id).int("revision", header.revision);
+    let header = ids.uint("raft_term", header.raft_term).done();
+    Object::new().raw("header", header).list("members", members.collect()).done()
 }
 
 pub(super) fn alarms(list: &pb::AlarmResponse) -> String {

@@ -71,7 +71,7 @@ async fn grant(client: &Client, output: Output, words: &[String]) -> Result<(), 
         },
         |lines| {
             lines.header(granted.header.as_ref());
-            lines.line("ID", id);
+            lines.lease("ID", id);
             lines.line("TTL", ttl);
         },
     )?;
@@ -124,7 +124,7 @@ async fn life(client: &Client, output: Output, words: &[String], keys: bool) -> 
         },
         |lines| {
             lines.header(life.header.as_ref());
-            lines.line("ID", id);
+            lines.lease("ID", id);
             lines.line("TTL", ttl);
             lines.line("GrantedTTL", granted);
             for key in &life.keys {
@@ -154,7 +154,7 @@ async fn list(client: &Client, output: Output) -> Result<(), Failed> {
         |lines| {
             lines.header(list.header.as_ref());
             for lease in &list.leases {
-                lines.line("ID", lease.id);
+                lines.lease("ID", lease.id);
             }
         },
     )?;
@@ -195,7 +195,7 @@ async fn keep_alive(
             },
             |lines| {
                 lines.header(answer.header.as_ref());
-                lines.line("ID", id);
+                lines.lease("ID", id);
                 lines.line("TTL", ttl);
             },
         )?;

@@ -41,11 +41,11 @@ pub(super) async fn member(client: &Client, output: Output, command: Member) -> 
     output.forms(
         Some(list.encode_to_vec()),
         || list.members.iter().map(|member| row(member).join(", ") + "\n").collect(),
-        || json::members(&list),
+        || json::members(&list, output.hex),
         |lines| {
             lines.header_without_revision(list.header.as_ref());
             for member in &list.members {
-                lines.line("ID", member.id);
+                lines.id("ID", member.id);
                 lines.line("Name", json::quoted(&member.name));
                 for url in &member.peer_ur_ls {
                     lines.line("PeerURL", json::quoted(url));
@@ -54,7 +54,7 @@ pub(super) async fn member(client: &Client, output: Output, command: Member) -> 
                     lines.line("ClientURL", json::quoted(url));
                 }
                 lines.line("IsLearner", member.is_learner);
-                lines.0.push('\n');
+                lines.text.push('\n');
             }
         },
     )?;

@@ -63,9 +63,9 @@ impl Output {
             Format::Json => out.extend((json() + "\n").into_bytes()),
             Format::Protobuf => out.extend(message.encode_to_vec()),
             Format::Fields => {
-                let mut lines = Lines::default();
+                let mut lines = Lines::new(self.hex);
                 fields(&mut lines);
-                out.extend(lines.0.into_bytes());
+                out.extend(lines.text.into_bytes());
             }
             Format::Table => return Err(String::from(NO_TABLE)),
         }
@@ -186,9 +186,9 @@ impl Output {
             Format::Simple => print(simple().as_bytes()),
             Format::Json => print((json() + "\n").as_bytes()),
             Format::Fields => {
-                let mut lines = Lines::default();
+                let mut lines = Lines::new(self.hex);
                 fields(&mut lines);
-                print(lines.0.as_bytes())
+                print(lines.text.as_bytes())
             }
             Format::Protobuf => print(&message.ok_or_else(|| String::from(NO_PROTOBUF))?),
             Format::Table => Err(String::from(NO_TABLE)),
