@@ -1,0 +1,146 @@
+//! What an operator meets on a bad day: the server refuses in one line, loses nothing that it
+//! acknowledged, and comes back once the trouble is gone.
+
+mod common;
+
+use common::server::Server;
+use keel_cli::load::calls::once;
+use keel_cli::load::http2::{Conn, Heard, Method};
+use keel_cli::load::process::Server as Process;
+use keel_proto::pb::etcdserverpb as pb;
+use prost::Message;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const RANGE: &str = "/etcdserverpb.KV/Range";
+
+/// Starts a server that is expected to refuse.
+fn refused(dir: &Path, client: &str, peer: &str) -> String {
+    let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
+    let output = Command::new(env!("CARGO_BIN_EXE_etcd"))
+        .arg("--data-dir")
+        .arg(dir)
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &format!("default={peer}")])
+        .output()
+        .expect("the server can be started");
+    assert!(!output.status.success(), "it must not leave with success");
+    last_line(&output)
+}
+
+fn last_line(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_directory_in_use_and_a_taken_port_are_refused_in_a_line() {
+    let server = Server::start(&common::server::ours());
+    let other = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let free = "127.0.0.1:0";
+    let line = refused(&server.data_dir(), free, free);
+    assert!(line.contains("another process") && line.contains("data"), "{line}");
+    let taken = other.local_addr().expect("it is bound").to_string();
+    let fresh = tempfile::tempdir().expect("a temporary directory");
+    let line = refused(&fresh.path().join("data"), &taken, free);
+    assert!(line.contains(&taken) && line.contains("in use"), "{line}");
+}
+
+/// A directory with a small file system for a server's data, gone when dropped.
+struct Small {
+    dir: tempfile::TempDir,
+}
+
+impl Small {
+    /// None where this user may not mount one.
+    fn mount(size: &str) -> Option<Small> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).expect("a directory can be made");
+        let options = format!("mode=700,size={size}");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "keel-test"])
+            .arg(data)
+            .status();
+        mount.is_ok_and(|status| status.success()).then_some(Small { dir })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn grow(&self, size: &str) {
+        let size = format!("remount,size={size}");
+        let grown = Command::new("mount").args(["-o", &size]).arg(self.data()).status();
+        assert!(grown.is_ok_and(|status| status.success()), "a mounted file system can grow");
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: the server that this test killed may not be gone yet.
+        let _ = Command::new("umount").arg("--lazy").arg(self.data()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_server_and_costs_no_acknowledged_write() {
+    let Some(small) = Small::mount("200m") else {
+        eprintln!("SKIPPED: this user may not mount a small file system");
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime for the test");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let binary = Path::new(env!("CARGO_BIN_EXE_etcd"));
+        let mut server = Process::start("keel", binary, small.dir.path(), None, &[])
+            .await
+            .expect("the server starts");
+        let acknowledged = put_until_it_dies(&server.addr).await;
+        assert!(acknowledged > 0, "the disk had room for some");
+        server.stop().expect("its end can be waited for");
+        let said = std::fs::read_to_string(small.dir.path().join("stderr")).expect("its words");
+        let line = said.lines().last().unwrap_or_default();
+        assert!(line.contains("No space left") && line.contains("free space"), "{said}");
+        small.grow("1g");
+        server.revive().await.expect("it starts again where there is room");
+        let all = pb::RangeRequest {
+            key: "full/".into(),
+            range_end: "full0".into(),
+            count_only: true,
+            ..Default::default()
+        };
+        let answer = once(&server.addr, &Method::new(RANGE), &all.encode_to_vec()).await;
+        let answer = pb::RangeResponse::decode(answer.expect("it serves")).expect("an answer");
+        let count = answer.count;
+        assert!(
+            count == acknowledged || count == acknowledged + 1,
+            "{count} keys where {acknowledged} were acknowledged"
+        );
+    });
+}
+
+/// Puts one after the other until the server is gone; how many it acknowledged.
+async fn put_until_it_dies(addr: &str) -> i64 {
+    let mut conn = Conn::connect(addr).await.expect("a connection");
+    let method = Method::new("/etcdserverpb.KV/Put");
+    for number in 0.. {
+        let put = pb::PutRequest {
+            key: format!("full/{number:06}").into(),
+            value: vec![b'v'; 512 * 1024].into(),
+            ..Default::default()
+        };
+        conn.call(&method, &put.encode_to_vec());
+        let mut answered = false;
+        loop {
+            match conn.next().await {
+                Ok(Heard::Message(..)) => answered = true,
+                Ok(Heard::End(_)) if answered => break,
+                Ok(Heard::End(_)) | Err(_) => return number,
+            }
+        }
+    }
+    unreachable!("numbers do not end")
+}
