@@ -339,6 +339,8 @@ pub enum Reply {
     Leases(Vec<LeaseId>),
     /// The alarms that an alarm command read, raised or took back.
     Alarms(Vec<(NodeId, AlarmKind)>),
+    /// Of a change of the membership: who belongs to it now.
+    Members(Arc<crate::members::Cluster>),
     /// The command took effect and has nothing else to say.
     Done,
     /// A linearizable point is reached: read this view.
@@ -480,6 +482,26 @@ pub enum Refusal {
     DeadlineExceeded,
     /// Raft dropped the proposal.
     ProposalDropped,
+    /// No member has this id, or it was removed.
+    MemberNotFound,
+    /// The id is a member's already.
+    MemberExists,
+    /// A peer URL is another member's.
+    PeerUrlExists,
+    /// There are as many learners as may be.
+    TooManyLearners,
+    /// Only a learner can be promoted.
+    NotLearner,
+    /// The learner lags too far behind to be promoted.
+    LearnerNotReady,
+    /// Too few voters have ever run for this change.
+    NotEnoughStarted,
+    /// Too few voters are connected for this change.
+    Unhealthy,
+    /// Nobody who could lead has this id.
+    BadTransferee,
+    /// The leadership did not move in time.
+    TransferTimeout,
     /// The asker went away.
     Canceled,
     /// The server is stopping.

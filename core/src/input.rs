@@ -1,8 +1,11 @@
 //! What the node takes in, with the sender's duties.
 
 use crate::entry::Proposal;
-use crate::raft::Message;
+use crate::raft::{Change, Message};
 use crate::types::{LeaseId, Mark, NodeId, Ticket};
+use alloc::string::String;
+use alloc::sync::Arc;
+use bytes::Bytes;
 
 /// One thing that happened outside.
 #[derive(Clone, Debug)]
@@ -16,8 +19,20 @@ pub enum Input {
         /// What.
         message: Message,
     },
-    /// A peer's link went down: a hint to stop streaming and probe again.
+    /// A peer can be reached, and says which version it speaks.
+    LinkUp {
+        /// Whose.
+        peer: NodeId,
+        /// As `major.minor.patch`.
+        version: String,
+    },
+    /// A peer cannot be reached any more: what was sent may be lost.
     LinkDown {
+        /// Whose.
+        peer: NodeId,
+    },
+    /// A peer's queue was full: some of what was sent is lost.
+    Lost {
         /// Whose.
         peer: NodeId,
     },
@@ -44,6 +59,15 @@ pub enum Input {
         ticket: Ticket,
         /// For what.
         order: Order,
+    },
+    /// Somebody wants the membership changed. The change names the ticket.
+    Reconfigure {
+        /// Who waits.
+        ticket: Ticket,
+        /// The encoded `ConfChange`.
+        bytes: Bytes,
+        /// What it says.
+        change: Arc<Change>,
     },
     /// The asker went away: no reply is owed.
     Forget {
@@ -79,6 +103,13 @@ pub enum Order {
     Leases,
     /// Everything that a copy of the state needs besides the view.
     Export,
+    /// Hand the leadership to this voter.
+    MoveLeader {
+        /// Whom.
+        to: NodeId,
+    },
+    /// Hand the leadership to whoever is fit for it: this member is about to stop.
+    HandOver,
     /// Write a checkpoint now.
     Checkpoint,
 }

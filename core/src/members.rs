@@ -1,7 +1,7 @@
 //! Who belongs to the cluster (semantics §7.2).
 
 use crate::types::NodeId;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -12,8 +12,17 @@ pub struct Cluster {
     pub id: u64,
     /// Its members, by id.
     pub members: BTreeMap<NodeId, Member>,
+    /// Who was removed: such an id never comes back.
+    pub removed: BTreeSet<NodeId>,
     /// The negotiated version, empty until the leader has set it.
     pub version: String,
+}
+
+impl Cluster {
+    /// Who votes.
+    pub fn voters(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.members.iter().filter(|(_, member)| !member.learner).map(|(id, member)| (*id, member))
+    }
 }
 
 /// One member.
@@ -27,4 +36,12 @@ pub struct Member {
     pub client_urls: Vec<String>,
     /// Whether it only learns and does not vote.
     pub learner: bool,
+}
+
+impl Member {
+    /// Whether it has ever run: it has published its name, or was there from the beginning.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        !self.name.is_empty()
+    }
 }

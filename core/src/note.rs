@@ -91,6 +91,8 @@ pub enum Note {
     },
     /// This member's name and client URLs are in the log: it may serve.
     Published,
+    /// This member was removed from its cluster for ever.
+    RemovedSelf,
     /// The cluster's version is decided.
     ClusterVersion {
         /// As `major.minor.0`.

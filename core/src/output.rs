@@ -2,6 +2,7 @@
 
 use crate::command::{Event, Refusal, Reply};
 use crate::entry::Write;
+use crate::members::Cluster;
 use crate::note::Note;
 use crate::raft::Message;
 use crate::state::Checkpoint;
@@ -43,6 +44,10 @@ pub enum Output {
         /// What.
         reply: Result<Reply, Refusal>,
     },
+    /// Whom to reach where from now on; this member is among them, if it is one.
+    Members(Arc<Cluster>),
+    /// The cluster has removed this member: let the peers hear the last messages, then stop.
+    Leave,
     /// A fact: log it, count it, or drop it.
     Note(Note),
 }

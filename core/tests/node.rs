@@ -33,6 +33,8 @@ fn config() -> Config {
         catch_up_entries: 5_000,
         lease_checkpoint: false,
         quota_bytes: 2 * 1024 * 1024 * 1024,
+        strict_reconfig: true,
+        learners_max: 1,
         auto_compaction: AutoCompaction::Off,
     }
 }
@@ -122,6 +124,7 @@ impl World {
                 Output::Store { mark, .. } => {
                     self.node.step(self.now, Input::Stored { mark, chunks: Vec::new() });
                 }
+                Output::Members(_) | Output::Leave => {}
                 Output::Send { .. } => panic!("a cluster of one has nobody to talk to"),
             }
         }

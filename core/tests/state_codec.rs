@@ -47,6 +47,7 @@ fn cluster() -> Cluster {
     Cluster {
         id: 0xcdf8_18c1_94e3_a8c9,
         members: BTreeMap::from([(NodeId(0x8e9e), first), (NodeId(0xffff), second)]),
+        removed: [NodeId(0xabcd)].into(),
         version: "3.7.0".into(),
     }
 }
@@ -67,12 +68,18 @@ fn version_1_of_alarms() {
 }
 
 #[test]
-fn version_1_of_members() {
-    let bytes = "01c9a8e394c118f8cd05000000332e372e30020000009e8e000000000000000100000061\
+fn versions_1_and_2_of_members() {
+    let bytes = "c9a8e394c118f8cd05000000332e372e30020000009e8e000000000000000100000061\
                  010000000d000000687474703a2f2f613a32333830020000000d000000687474703a2f2f613a32333739\
                  0d000000687474703a2f2f623a32333739ffff00000000000001000000000000000000000000";
-    assert_eq!(hex(&encode_cluster(&cluster())), bytes);
+    assert_eq!(hex(&encode_cluster(&cluster())), format!("02{bytes}01000000cdab000000000000"));
     assert_eq!(decode_cluster(&encode_cluster(&cluster())), Some(cluster()));
+    let first = Cluster { removed: [].into(), ..cluster() };
+    let mut written = encode_cluster(&first);
+    written[0] = 1;
+    written.truncate(written.len() - 4);
+    assert_eq!(hex(&written), format!("01{bytes}"), "as it was written before");
+    assert_eq!(decode_cluster(&written), Some(first));
 }
 
 fn config() -> Config {
@@ -113,7 +120,7 @@ fn what_is_cut_or_too_long_is_refused() {
         long.push(0);
         assert!(refused(&long));
         let mut newer = bytes.clone();
-        newer[0] = 2;
+        newer[0] = 3;
         assert!(refused(&newer));
     }
 }

@@ -1,7 +1,9 @@
 //! The one way in: how a service reaches the node.
 
+use bytes::Bytes;
+use keel_core::raft::Change;
 use keel_core::{Input, Order, Proposal, Refusal, Reply, Status, Ticket, View};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +27,8 @@ pub enum Call {
 #[derive(Debug)]
 pub struct Shared {
     latest: Mutex<(View, Status)>,
+    /// Whether the member only learns: every request asks.
+    learner: AtomicBool,
     ids: AtomicU64,
 }
 
@@ -33,12 +37,15 @@ impl Shared {
     /// of the member id, five of the unix time in milliseconds, one of counter (semantics §4.1).
     #[must_use]
     pub fn new(view: View, status: Status, first_id: u64) -> Arc<Shared> {
-        Arc::new(Shared { latest: Mutex::new((view, status)), ids: AtomicU64::new(first_id) })
+        let learner = AtomicBool::new(learns(&view, &status));
+        let latest = Mutex::new((view, status));
+        Arc::new(Shared { latest, learner, ids: AtomicU64::new(first_id) })
     }
 
     /// Publishes a new state. Only the driver calls it. Gives back the state before, so that the
     /// driver chooses where the last holder's work is done.
     pub fn publish(&self, view: View, status: Status) -> View {
+        self.learner.store(learns(&view, &status), Ordering::Relaxed);
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let (before, _) = std::mem::replace(&mut *latest, (view, status));
         before
@@ -48,6 +55,10 @@ impl Shared {
     pub fn publish_status(&self, status: Status) {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).1 = status;
     }
+}
+
+fn learns(view: &View, status: &Status) -> bool {
+    view.cluster.members.get(&status.id).is_some_and(|member| member.learner)
 }
 
 /// The way in, one clone a connection or task.
@@ -74,6 +85,12 @@ impl Handle {
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// Whether this member only learns.
+    #[must_use]
+    pub fn is_learner(&self) -> bool {
+        self.shared.learner.load(Ordering::Relaxed)
     }
 
     /// A fresh id: for a request, a lease, an asker.
@@ -106,6 +123,16 @@ impl Handle {
     pub async fn admin(&self, order: Order) -> Result<Reply, Refusal> {
         let ticket = Ticket(self.next_id());
         self.ask(ticket, Input::Admin { ticket, order }).await
+    }
+
+    /// Changes the membership; `make` makes the change for a ticket.
+    pub async fn reconfigure(
+        &self,
+        make: impl FnOnce(Ticket) -> (Bytes, Arc<Change>),
+    ) -> Result<Reply, Refusal> {
+        let ticket = Ticket(self.next_id());
+        let (bytes, change) = make(ticket);
+        self.ask(ticket, Input::Reconfigure { ticket, bytes, change }).await
     }
 
     async fn ask(&self, ticket: Ticket, input: Input) -> Result<Reply, Refusal> {

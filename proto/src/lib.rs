@@ -17,8 +17,10 @@ pub mod hub;
 pub mod ids;
 pub mod metrics;
 pub mod pb;
+pub mod peer;
 pub mod refusal;
 pub mod service;
+pub mod urls;
 pub mod wire;
 mod yielding;
 

@@ -3,10 +3,12 @@
 //! What the state itself knows is read when somebody scrapes; the rest is counted as it happens.
 
 mod calls;
+mod peers;
 
 pub use calls::Call;
 
 use calls::Calls;
+use peers::Peers;
 use keel_core::command::AlarmKind;
 use keel_core::{NodeId, Status as NodeStatus, View};
 use prometheus::{
@@ -39,6 +41,7 @@ struct All {
     failed: IntCounter,
     received: IntCounter,
     sent: IntCounter,
+    peers: Peers,
     gauges: Gauges,
 }
 
@@ -152,6 +155,7 @@ impl Metrics {
                 "Bytes that went to clients."
             ),
             fsync,
+            peers: Peers::new(&registry),
             gauges,
             registry,
         }))

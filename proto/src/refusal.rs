@@ -24,6 +24,10 @@ pub enum Bad {
     RequestTooLarge,
     /// `client-api-version` metadata that is not UTF-8.
     InvalidClientApiVersion,
+    /// A member's URLs that are none.
+    BadUrls,
+    /// What a learner does not serve.
+    NotForLearners,
     /// RangeStream in another order than the keys'.
     NoSortOrders,
     /// RangeStream with a revision filter.
@@ -49,6 +53,12 @@ impl Bad {
             Bad::RequestTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
             Bad::InvalidClientApiVersion => {
                 (Code::InvalidArgument, "etcdserver: invalid client api version")
+            }
+            Bad::BadUrls => {
+                (Code::InvalidArgument, "etcdserver: given member URLs are invalid")
+            }
+            Bad::NotForLearners => {
+                (Code::FailedPrecondition, "etcdserver: rpc not supported for learner")
             }
             Bad::NoSortOrders => {
                 (Code::Unimplemented, "RangeStream does not support custom sort orders")
@@ -104,6 +114,36 @@ pub fn status(refusal: Refusal) -> Status {
         ),
         Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "context deadline exceeded"),
         Refusal::ProposalDropped => (Code::Unknown, "raft proposal dropped"),
+        Refusal::MemberNotFound => (Code::NotFound, "etcdserver: member not found"),
+        Refusal::MemberExists => {
+            (Code::FailedPrecondition, "etcdserver: member ID already exist")
+        }
+        Refusal::PeerUrlExists => {
+            (Code::FailedPrecondition, "etcdserver: Peer URLs already exists")
+        }
+        Refusal::TooManyLearners => {
+            (Code::FailedPrecondition, "etcdserver: too many learner members in cluster")
+        }
+        Refusal::NotLearner => {
+            (Code::FailedPrecondition, "etcdserver: can only promote a learner member")
+        }
+        Refusal::LearnerNotReady => (
+            Code::FailedPrecondition,
+            "etcdserver: can only promote a learner member which is in sync with leader",
+        ),
+        // etcd sends its client-side error here, which carries no code.
+        Refusal::NotEnoughStarted => (
+            Code::Unknown,
+            "etcdserver: re-configuration failed due to not enough started members",
+        ),
+        Refusal::Unhealthy => (Code::Unavailable, "etcdserver: unhealthy cluster"),
+        Refusal::BadTransferee => {
+            (Code::FailedPrecondition, "etcdserver: bad leader transferee")
+        }
+        Refusal::TransferTimeout => (
+            Code::Unknown,
+            "etcdserver: request timed out, leader transfer took too long",
+        ),
         Refusal::Canceled => (Code::Cancelled, "etcdserver: request canceled"),
         Refusal::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
         Refusal::Unsupported(what) => (Code::Unimplemented, what),

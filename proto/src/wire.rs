@@ -89,7 +89,7 @@ pub mod tree {
             })+
         };
     }
-    packages! { authpb, etcdserverpb, membershippb, raftpb }
+    packages! { authpb, etcdserverpb, leasepb, membershippb, raftpb }
 
     pub mod health {
         include!(concat!(env!("OUT_DIR"), "/server/grpc.health.v1.rs"));

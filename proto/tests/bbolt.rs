@@ -296,6 +296,7 @@ fn a_real_snapshot_is_written_as_it_was_read() {
     // What that member answered when it was asked for its hash.
     assert_eq!(kv.hash(0).unwrap().hash, 3_112_568_490);
     let cluster = Cluster {
+        removed: Default::default(),
         id: 1,
         members: backend.members().unwrap(),
         version: backend.cluster_version().unwrap(),

@@ -15,6 +15,10 @@ pub struct Config {
     pub listen_client_http: Vec<Listen>,
     /// Where only `/metrics` and the health pages are served (`--listen-metrics-urls`).
     pub listen_metrics: Vec<Listen>,
+    /// Where peers connect.
+    pub listen_peer: Vec<Listen>,
+    /// Whether an empty disk begins a cluster or joins one (`--initial-cluster-state`).
+    pub initial: Initial,
     /// What it tells peers of itself (`--initial-advertise-peer-urls`).
     pub advertise_peer_urls: Vec<String>,
     /// Who the node is, what it publishes of itself, and its timing.
@@ -82,6 +86,15 @@ impl Traffic {
             Traffic::Metrics => "metrics",
         }
     }
+}
+
+/// What a member with an empty disk does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initial {
+    /// It begins a cluster together with the other initial members.
+    New,
+    /// It joins a cluster that has added it.
+    Existing,
 }
 
 /// One address to listen on, and the URL that it came from.

@@ -8,12 +8,15 @@ use crate::clock::{Clock, passed};
 use crate::disk::{Completion, Disk};
 use crate::failure::Failure;
 use crate::front::Front;
+use crate::links::Links;
+use crate::net::Net;
 use crate::notes::Notes;
 use crate::stop::Stop;
 use keel_core::disk::Lane;
 use keel_core::mvcc::Chunk;
 use keel_core::planner::Placed;
 use keel_core::{Input, Node, Order, Output, Planner, Ticket};
+use keel_proto::peer::Heard;
 use keel_proto::{Call, Desk};
 use std::pin::pin;
 use std::time::Duration;
@@ -23,11 +26,14 @@ use tokio::time::{Instant, sleep_until};
 /// Inputs taken before outputs leave: one sync of the disk then serves them all.
 const BATCH_MAX: usize = 1024;
 
+/// How long a removed member goes on, as in etcd.
+const LEAVE_AFTER: Duration = Duration::from_secs(1);
+
 /// How long the last checkpoint may take. Without it the next start replays more of the log.
 const FINISH_MAX: Duration = Duration::from_secs(10);
 
 /// Everything that the loop turns.
-pub(crate) struct Driver<D> {
+pub(crate) struct Driver<N, D> {
     /// Decides everything.
     pub(crate) node: Node,
     /// Decides bytes and order on the disk.
@@ -44,6 +50,12 @@ pub(crate) struct Driver<D> {
     pub(crate) clock: Clock,
     /// Where services ask.
     pub(crate) inbox: mpsc::Receiver<Call>,
+    /// What is heard of peers.
+    pub(crate) news: mpsc::Receiver<Heard>,
+    /// The way to the peers.
+    pub(crate) links: Links<N>,
+    /// Asks the whole server to stop, where the cluster does not want it any more.
+    pub(crate) leave: Stop,
     /// How many plans the disk is at.
     pub(crate) plans: usize,
     /// When the log's plan was handed to the disk.
@@ -57,6 +69,7 @@ pub(crate) struct Driver<D> {
 /// Why the loop woke.
 enum Wake {
     Call(Call),
+    Heard(Heard),
     Disk(Completion),
     Time,
     Finish,
@@ -73,7 +86,7 @@ enum End {
     Planned,
 }
 
-impl<D: Disk> Driver<D> {
+impl<N: Net, D: Disk> Driver<N, D> {
     /// Runs until asked to finish and the disk has everything, or until the disk fails.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let mut end = End::Far;
@@ -97,6 +110,8 @@ impl<D: Disk> Driver<D> {
                 biased;
                 completion = self.disk.done() => Wake::Disk(completion),
                 () = finish.as_mut(), if end == End::Far => Wake::Finish,
+                // Before clients, so that no load of theirs silences a leader.
+                Some(heard) = self.news.recv() => Wake::Heard(heard),
                 Some(call) = self.inbox.recv() => Wake::Call(call),
                 () = passed(timer.as_mut(), due), if due.is_some() => Wake::Time,
             };
@@ -106,6 +121,7 @@ impl<D: Disk> Driver<D> {
                     batch.push(call);
                     self.take(&mut batch);
                 }
+                Wake::Heard(heard) => self.hear(heard),
                 Wake::Time => self.node.step(self.clock.now(), Input::Tick),
                 Wake::Finish => {
                     end = End::Asked;
@@ -133,11 +149,55 @@ impl<D: Disk> Driver<D> {
         }
     }
 
+    /// Feeds what was heard of a peer, and what came behind it meanwhile.
+    fn hear(&mut self, first: Heard) {
+        let now = self.clock.now();
+        let mut heard = first;
+        for taken in 1.. {
+            let input = match heard {
+                Heard::Message { from, message } => Input::Peer { from, message },
+                Heard::Up { peer, version } => Input::LinkUp { peer, version },
+                Heard::Down { peer } => Input::LinkDown { peer },
+                Heard::Listens { peer, channel, queue } => {
+                    self.links.listens(peer, channel, queue);
+                    // What the queue before held may never be read.
+                    Input::Lost { peer }
+                }
+                Heard::Expelled => {
+                    self.notes.expelled();
+                    self.leave.ask();
+                    return;
+                }
+            };
+            self.node.step(now, input);
+            if taken == BATCH_MAX {
+                return;
+            }
+            let Ok(next) = self.news.try_recv() else { return };
+            heard = next;
+        }
+    }
+
+    /// Stops the server a little later: the peers must hear the last messages first.
+    fn leave(&self) {
+        let leave = self.leave.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(LEAVE_AFTER).await;
+            leave.ask();
+        });
+    }
+
     /// Carries out every output.
     fn drain(&mut self, mut end: End) -> End {
         while let Some(output) = self.node.poll() {
             match output {
-                Output::Send { to, message: _ } => self.notes.unreachable(to),
+                Output::Send { to, message } => {
+                    if !self.links.send(to, message) {
+                        self.node.step(self.clock.now(), Input::Lost { peer: to });
+                    }
+                }
+                Output::Members(cluster) => self.links.follow(&cluster),
+                Output::Leave => self.leave(),
                 Output::Persist { mark, write } => self.planner.persist(mark, write),
                 Output::Store { mark, checkpoint } => self.planner.store(mark, checkpoint),
                 Output::Applied(batch) => self.front.publish(&batch, self.node.status()),

@@ -2,21 +2,35 @@
 
 use crate::banner;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Initial};
 use crate::disk::Disk;
 use crate::driver::Driver;
 use crate::failure::Failure;
 use crate::front::Front;
+use crate::join;
 use crate::journal::Journal;
+use crate::links::Links;
+use crate::net::Net;
 use crate::notes::Notes;
+use crate::peers::Peers;
 use crate::recover::{boot, recover};
 use crate::stop::Stop;
+use keel_core::disk::File;
+use keel_core::members::Cluster;
 use keel_core::planner::Options;
 use keel_core::{Node, Ticket};
+use keel_proto::peer::headers::Identity;
+use keel_proto::peer::Caller;
 use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+/// What is heard of peers and waits for the driver.
+const HEARD: usize = 4096;
+/// Questions to the leader that may wait to be asked.
+const ASKS: usize = 4096;
 
 /// A driver that runs beside the caller.
 pub(crate) struct Heart {
@@ -32,18 +46,31 @@ pub(crate) struct Heart {
 
 impl Heart {
     /// Recovers what the disk holds and starts the driver on the current thread.
-    pub(crate) async fn start<D: Disk>(
+    #[expect(clippy::too_many_arguments, reason = "they are what a server is made of")]
+    pub(crate) async fn start<N: Net, D: Disk>(
         config: &Config,
+        net: N,
         mut disk: D,
         clock: Clock,
         seed: u64,
         journal: &Journal,
         metrics: Metrics,
         hubs: Vec<HubHandle>,
-    ) -> Result<Heart, Failure> {
+        stop: Stop,
+    ) -> Result<(Heart, Peers), Failure> {
         let mut mine = config.node.clone();
+        let mut introduced = Cluster::default();
+        let fresh = !disk.list()?.iter().any(|(file, _)| matches!(file, File::Segment(_)));
+        match config.initial {
+            Initial::New if fresh => join::check_new(&net, config).await?,
+            Initial::Existing if fresh => {
+                (mine.id, introduced) = join::existing(&net, config).await?;
+                mine.cluster_id = introduced.id;
+            }
+            Initial::New | Initial::Existing => introduced = config.cluster.clone(),
+        }
         let options = Options {
-            cluster: config.cluster.id,
+            cluster: mine.cluster_id,
             node: mine.id,
             segments_kept: config.segments_kept,
             ..Options::default()
@@ -52,7 +79,7 @@ impl Heart {
         if let Some((cluster, node)) = recovered.owner {
             (mine.cluster_id, mine.id) = (cluster, node);
         }
-        let boot = boot(recovered, &config.cluster, &config.data_dir)?;
+        let boot = boot(recovered, config)?;
         let id = mine.id;
         let node = Node::new(mine.clone(), boot, seed, clock.now());
         banner::recovered(journal, &mine, &node.view());
@@ -60,13 +87,25 @@ impl Heart {
         let (sender, inbox) = mpsc::channel(config.limits.inbox);
         let handle = Handle::new(sender, Arc::clone(&shared));
         let finish = Stop::new();
+        let (leader, asks) = Caller::new(ASKS);
         let info = Arc::new(Info {
             cluster_id: mine.cluster_id,
             member_id: id.0,
             request_bytes: config.limits.request_bytes,
             txn_ops: config.limits.txn_ops,
             quota_bytes: mine.quota_bytes,
+            leader,
         });
+        let me = Identity {
+            cluster: mine.cluster_id,
+            member: id,
+            peer_urls: config.advertise_peer_urls.clone().into(),
+        };
+        let (heard, news) = mpsc::channel(HEARD);
+        introduced.members.remove(&id);
+        let urls = introduced.members.iter().map(|(id, member)| (*id, member.peer_urls.clone()));
+        let patience = mine.election + Duration::from_secs(1);
+        let links = Links::new(net, me.clone(), heard.clone(), metrics.clone(), patience, urls.collect());
         let driver = Driver {
             front: Front::new(shared, node.status(), hubs),
             notes: Notes::new(journal.clone(), metrics, clock, id),
@@ -78,10 +117,14 @@ impl Heart {
             disk,
             clock,
             inbox,
+            news,
+            links,
+            leave: stop,
             plans: 0,
             commit: clock.now(),
         };
         let driver = tokio::task::spawn_local(driver.run());
-        Ok(Heart { handle, info, finish, driver })
+        let introduced = introduced.members.into_keys().collect();
+        Ok((Heart { handle, info, finish, driver }, Peers { me, introduced, heard, asks }))
     }
 }

@@ -26,9 +26,12 @@ mod gather;
 mod heart;
 mod hub;
 mod init_daemon;
+mod join;
 pub mod journal;
+mod links;
 pub mod net;
 mod notes;
+mod peers;
 mod recover;
 mod run;
 mod serve;
@@ -38,6 +41,6 @@ mod stop;
 // Named here only so that its feature, which the core must not ask for, is on.
 use crc32fast as _;
 
-pub use config::{Backend, Config, Level, Limits, Listen, Log, LogFormat, LogOutput};
+pub use config::{Backend, Config, Level, Initial, Limits, Listen, Log, LogFormat, LogOutput};
 pub use failure::Failure;
 pub use run::{Running, World, run, start};

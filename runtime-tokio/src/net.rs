@@ -15,7 +15,17 @@ pub trait Net: Clone + 'static {
     ///
     /// What the system says, most often that the address is in use.
     fn listen(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>>;
+
+    /// Connects to `host:port`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn connect(&self, to: &str) -> impl Future<Output = io::Result<Connected<Self>>>;
 }
+
+/// A connection that this side opened.
+pub type Connected<N> = <<N as Net>::Listener as Listener>::Stream;
 
 /// Where connections come from.
 pub trait Listener: 'static {
@@ -62,6 +72,12 @@ impl Net for TcpNet {
         let socket = socket(addr, true)?;
         socket.listen(BACKLOG)?;
         tokio::net::TcpListener::from_std(socket.into())
+    }
+
+    async fn connect(&self, to: &str) -> io::Result<tokio::net::TcpStream> {
+        let stream = tokio::net::TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 

@@ -27,8 +27,6 @@ pub(crate) struct Notes {
     asked: bool,
     /// When the running compaction was accepted.
     compacting: Option<Instant>,
-    /// Whether the warning about peers that cannot be reached was given.
-    warned: bool,
 }
 
 impl Notes {
@@ -43,17 +41,16 @@ impl Notes {
             term: Term(0),
             asked: false,
             compacting: None,
-            warned: false,
         }
     }
 
-    /// A message to a peer was dropped: this build has no links to peers.
-    pub(crate) fn unreachable(&mut self, peer: NodeId) {
-        if !std::mem::replace(&mut self.warned, true) {
-            let peer = Value::from(peer.to_string());
-            self.journal
-                .warn("dropped a message: peers cannot be reached", &[("remote-peer-id", peer)]);
-        }
+    /// A peer says that the cluster has removed this member.
+    pub(crate) fn expelled(&mut self) {
+        self.journal.error(
+            "the member has been permanently removed from the cluster; start a new one with an \
+             empty data directory",
+            &[("local-member-id", self.id())],
+        );
     }
 
     /// The node stands like this now: another leader is worth a line.
@@ -128,6 +125,10 @@ impl Notes {
             Note::Published => {
                 let fields = [("local-member-id", self.id())];
                 self.journal.info("published local member to cluster through raft", &fields);
+            }
+            Note::RemovedSelf => {
+                let fields = [("local-member-id", self.id())];
+                self.journal.warn("this member was removed from the cluster; stopping", &fields);
             }
             Note::ClusterVersion { ref version } => {
                 let version = ("cluster-version", version.as_str().into());

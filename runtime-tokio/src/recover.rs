@@ -1,9 +1,10 @@
 //! From the files of a data directory to a node that goes on where it stopped.
 
+use crate::config::{Config, Initial};
 use crate::disk::Disk;
 use crate::failure::Failure;
 use keel_core::disk::{Damage, File, Lane};
-use keel_core::members::Cluster;
+use keel_core::entry::HardState;
 use keel_core::planner::{Options, Recovered, Recovery};
 use keel_core::{Boot, NodeId, Planner};
 use keel_proto::bootstrap;
@@ -40,11 +41,16 @@ pub(crate) async fn recover<D: Disk>(
 }
 
 /// What a node begins with: what it remembers, or the first entries of a new cluster.
-pub(crate) fn boot(recovered: Recovered, new: &Cluster, dir: &Path) -> Result<Boot, Failure> {
-    if recovered.owner.is_none() {
-        return Ok(bootstrap(new));
+pub(crate) fn boot(recovered: Recovered, config: &Config) -> Result<Boot, Failure> {
+    // A crash may have come between the first file and the first entries in it.
+    let blank = recovered.checkpoint.is_none() && recovered.entries.is_empty();
+    if blank && recovered.hard == HardState::default() {
+        return Ok(match config.initial {
+            Initial::New => bootstrap(&config.cluster),
+            Initial::Existing => Boot::default(),
+        });
     }
-    let at = dir.display();
+    let at = config.data_dir.display();
     let entries = recovered.entries.iter().cloned().map(|raw| {
         let index = raw.index.0;
         decode_entry(raw).map_err(|why| {

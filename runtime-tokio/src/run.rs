@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::heart::Heart;
 use crate::journal::Journal;
 use crate::net::{Net, TcpNet};
+use crate::peers;
 use crate::shard::{Calls, Shard};
 use crate::stop::Stop;
 use keel_proto::{Handle, HubHandle, Metrics, Services};
@@ -124,9 +125,27 @@ async fn launch<N: Net, D: Disk>(
     let (hubs, calls): (Vec<_>, Vec<_>) = (0..shards).map(|_| HubHandle::new()).unzip();
     let metrics = Metrics::new();
     metrics.register(prometheus::process_collector::ProcessCollector::for_self());
-    let heart =
-        Heart::start(&config, disk, clock, seed, &journal, metrics.clone(), hubs.clone()).await?;
-    let (stop, handle) = (Stop::new(), heart.handle.clone());
+    let stop = Stop::new();
+    let heart = Heart::start(
+        &config,
+        net.clone(),
+        disk,
+        clock,
+        seed,
+        &journal,
+        metrics.clone(),
+        hubs.clone(),
+        stop.clone(),
+    );
+    let (heart, peers) = heart.await?;
+    let handle = heart.handle.clone();
+    let services = Services::new(
+        handle.clone(),
+        hubs[0].clone(),
+        Arc::clone(&heart.info),
+        metrics.clone(),
+    );
+    peers.serve(&net, &config, &services, &handle, clock, &journal, &stop).await?;
     let (end, ends) = mpsc::unbounded_channel();
     for (number, (hub, calls)) in hubs.into_iter().zip(calls).enumerate() {
         let services = Services::new(handle.clone(), hub, Arc::clone(&heart.info), metrics.clone());
@@ -208,6 +227,9 @@ fn executor() -> Result<Runtime, Failure> {
 
 /// Finds a port that somebody else listens on.
 fn probe(config: &Config) -> Result<(), Failure> {
+    for listen in &config.listen_peer {
+        TcpNet::probe(listen.addr).map_err(|error| peers::cannot_listen(listen, &error))?;
+    }
     for (traffic, listen) in config.listeners() {
         TcpNet::probe(listen.addr).map_err(|error| cannot_listen(traffic, listen, &error))?;
     }
@@ -216,7 +238,11 @@ fn probe(config: &Config) -> Result<(), Failure> {
 
 /// The operator's line about an address, in Go's words, which scripts look for.
 pub(crate) fn cannot_listen(traffic: Traffic, listen: &Listen, error: &io::Error) -> Failure {
-    let flag = traffic.flag();
+    why_not_listening(traffic.flag(), listen, error)
+}
+
+/// The same for any flag that says where to listen.
+pub(crate) fn why_not_listening(flag: &str, listen: &Listen, error: &io::Error) -> Failure {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => String::from("address already in use"),
         io::ErrorKind::AddrNotAvailable => String::from("cannot assign requested address"),

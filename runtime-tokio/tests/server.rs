@@ -17,7 +17,7 @@ use keel_runtime_tokio::disk::{Completion, Disk, DiskFailure, MapDisk};
 use keel_runtime_tokio::journal::Journal;
 use keel_runtime_tokio::net::TcpNet;
 use keel_runtime_tokio::{
-    Backend, Config, Failure, Level, Limits, Listen, Log, LogFormat, World, start,
+    Backend, Config, Failure, Initial, Level, Limits, Listen, Log, LogFormat, World, start,
 };
 use prost::Message;
 use std::path::Path;
@@ -27,7 +27,7 @@ const ME: NodeId = NodeId(0xa);
 
 fn config(dir: &Path) -> Config {
     let member = Member { name: String::from("one"), ..Member::default() };
-    let cluster = Cluster { id: 0xc, members: [(ME, member)].into(), version: String::new() };
+    let cluster = Cluster { id: 0xc, members: [(ME, member)].into(), ..Cluster::default() };
     let listen =
         Listen { url: String::from("http://127.0.0.1:0"), addr: ([127, 0, 0, 1], 0).into() };
     Config {
@@ -35,6 +35,8 @@ fn config(dir: &Path) -> Config {
         listen_client: vec![listen],
         listen_client_http: Vec::new(),
         listen_metrics: Vec::new(),
+        listen_peer: Vec::new(),
+        initial: Initial::New,
         advertise_peer_urls: Vec::new(),
         node: keel_core::Config {
             id: ME,
@@ -49,7 +51,9 @@ fn config(dir: &Path) -> Config {
             catch_up_entries: 50,
             lease_checkpoint: false,
             quota_bytes: 0,
-            auto_compaction: AutoCompaction::Off,
+            strict_reconfig: true,
+        learners_max: 1,
+        auto_compaction: AutoCompaction::Off,
         },
         cluster,
         segments_kept: 5,

@@ -7,7 +7,7 @@ use keel_core::members::{Cluster, Member};
 use keel_core::node::AutoCompaction;
 use keel_proto::ids;
 use keel_proto::service::CLUSTER_VERSION;
-use keel_runtime_tokio::{Backend, Config, Level, Limits, Listen, Log, LogFormat, LogOutput};
+use keel_runtime_tokio::{Backend, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
     let name = settings.text("name").to_owned();
     let client_urls = advertised(settings, "advertise-client-urls")?;
     let peer_urls = advertised(settings, "initial-advertise-peer-urls")?;
-    listened(settings, "listen-peer-urls")?;
+    let listen_peer = listened(settings, "listen-peer-urls")?;
+    let initial = initial(settings)?;
     let (cluster, id) = cluster(settings, &name, &peer_urls)?;
     let data_dir = match settings.text("data-dir") {
         "" => PathBuf::from(format!("{name}.etcd")),
@@ -51,6 +52,8 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         listen_client: listened(settings, "listen-client-urls")?,
         listen_client_http: listened(settings, "listen-client-http-urls")?,
         listen_metrics: listened(settings, "listen-metrics-urls")?,
+        listen_peer,
+        initial,
         advertise_peer_urls: peer_urls,
         node: node(settings, id, cluster.id, name, client_urls)?,
         cluster,
@@ -105,6 +108,8 @@ fn node(
         catch_up_entries: settings.parsed("snapshot-catchup-entries")?,
         lease_checkpoint: lease_checkpoint(settings)?,
         quota_bytes: if quota == 0 { QUOTA_DEFAULT } else { quota },
+        strict_reconfig: settings.parsed("strict-reconfig-check")?,
+        learners_max: settings.parsed("max-learners")?,
         auto_compaction: auto_compaction(settings)?,
     })
 }
@@ -189,21 +194,6 @@ fn cluster(
     name: &str,
     peer_urls: &[String],
 ) -> Result<(Cluster, NodeId), Refused> {
-    match settings.text("initial-cluster-state") {
-        "new" => {}
-        "existing" => {
-            return Err(Refused::value(
-                "--initial-cluster-state \"existing\" cannot be followed: joining a cluster is \
-                 not served yet",
-            ));
-        }
-        other => {
-            return Err(Refused {
-                line: format!("invalid value {other:?} for flag -initial-cluster-state"),
-                code: 2,
-            });
-        }
-    }
     let written = match settings.text("initial-cluster") {
         "" => peer_urls.iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(","),
         written => written.to_owned(),
@@ -213,7 +203,7 @@ fn cluster(
         let Some((member, url)) = pair.trim().split_once('=') else {
             return Err(Refused::value(format!("--initial-cluster {pair:?} is not name=url")));
         };
-        let url = urls::normal(url).map_err(Refused::value)?;
+        let url = keel_proto::urls::normal(url).map_err(Refused::value)?;
         members.entry(member.to_owned()).or_default().push(url);
     }
     let Some(mine) = members.get_mut(name) else {
@@ -231,24 +221,41 @@ fn cluster(
             advertised.join(",")
         )));
     }
-    let urls = mine.clone();
-    if members.len() > 1 {
-        return Err(Refused::value(
-            "--initial-cluster names several members: such clusters are not served yet",
-        ));
+    let token = settings.text("initial-cluster-token");
+    let id = ids::member(mine, token);
+    let mut cluster = Cluster::default();
+    for (member, mut peer_urls) in members {
+        peer_urls.sort();
+        let id = ids::member(&peer_urls, token);
+        let before = cluster.members.insert(
+            id,
+            Member { name: member.clone(), peer_urls: peer_urls.clone(), ..Member::default() },
+        );
+        if let Some(before) = before {
+            return Err(Refused::value(format!(
+                "--initial-cluster: {} and {member} have the same peer URLs {peer_urls:?}",
+                before.name
+            )));
+        }
     }
-    let id = ids::member(&urls, settings.text("initial-cluster-token"));
-    let member = Member { name: name.to_owned(), peer_urls: urls, ..Member::default() };
-    let cluster = Cluster {
-        id: ids::cluster([id]),
-        members: BTreeMap::from([(id, member)]),
-        version: String::new(),
-    };
+    cluster.id = ids::cluster(cluster.members.keys().copied());
     Ok((cluster, id))
 }
 
+/// Whether an empty disk begins a cluster or joins one.
+fn initial(settings: &Settings) -> Result<Initial, Refused> {
+    match settings.text("initial-cluster-state") {
+        "new" => Ok(Initial::New),
+        "existing" => Ok(Initial::Existing),
+        other => Err(Refused {
+            line: format!("invalid value {other:?} for flag -initial-cluster-state"),
+            code: 2,
+        }),
+    }
+}
+
 fn advertised(settings: &Settings, flag: &'static str) -> Result<Vec<String>, Refused> {
-    let urls = settings.text(flag).split(',').map(urls::normal).collect::<Result<Vec<_>, _>>();
+    let urls = settings.text(flag).split(',').map(keel_proto::urls::normal).collect::<Result<Vec<_>, _>>();
     urls.map_err(|why| Refused::value(format!("--{flag}: {why}")))
 }
 
@@ -256,7 +263,7 @@ fn listened(settings: &Settings, flag: &'static str) -> Result<Vec<Listen>, Refu
     let mut all = Vec::new();
     for text in settings.text(flag).split(',').filter(|text| !text.trim().is_empty()) {
         let refused = |why: String| Refused::value(format!("--{flag}: {why}"));
-        let url = urls::normal(text).map_err(refused)?;
+        let url = keel_proto::urls::normal(text).map_err(refused)?;
         if url.starts_with("https:") {
             return Err(refused(format!("{url}: TLS is not served yet")));
         }

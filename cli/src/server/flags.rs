@@ -46,7 +46,7 @@ const NO_DISCOVERY: &str = "discovery is not served yet";
 const NO_AUTH: &str = "authentication is not served yet";
 const NO_BACKEND: &str = "there is no bbolt backend to tune: state lies in chunk files";
 const NO_TRACING: &str = "distributed tracing is not served yet";
-const NO_CLUSTER: &str = "clusters of several members are not served yet";
+const NO_TUNING: &str = "peers are given five seconds";
 const NO_SOCKETS: &str = "every shard listens with SO_REUSEPORT anyway";
 const NO_CHECKS: &str = "corruption checks between members are not served yet";
 const NO_SLOW_LOG: &str = "slow requests are not logged yet";
@@ -60,7 +60,7 @@ pub const FLAGS: &[Flag] = &[
     acts("snapshot-catchup-entries", "5000"),
     acts("heartbeat-interval", "100"),
     acts("election-timeout", "1000"),
-    later_switch("initial-election-tick-advance", "true", NO_CLUSTER),
+    later_switch("initial-election-tick-advance", "true", "a lone member leads at once; others wait"),
     acts("listen-peer-urls", "http://localhost:2380"),
     acts("listen-client-urls", "http://localhost:2379"),
     acts("listen-client-http-urls", ""),
@@ -80,8 +80,8 @@ pub const FLAGS: &[Flag] = &[
     later_switch("socket-reuse-port", "false", NO_SOCKETS),
     later_switch("socket-reuse-address", "false", NO_SOCKETS),
     later_switch("enable-grpc-gateway", "true", "the JSON gateway is not served yet"),
-    later("raft-read-timeout", "5s", NO_CLUSTER),
-    later("raft-write-timeout", "5s", NO_CLUSTER),
+    later("raft-read-timeout", "5s", NO_TUNING),
+    later("raft-write-timeout", "5s", NO_TUNING),
     acts("feature-gates", ""),
     acts("initial-advertise-peer-urls", "http://localhost:2380"),
     acts("initial-cluster", ""),
@@ -106,7 +106,7 @@ pub const FLAGS: &[Flag] = &[
     later("discovery-proxy", "", NO_DISCOVERY),
     later("discovery-srv", "", NO_DISCOVERY),
     later("discovery-srv-name", "", NO_DISCOVERY),
-    later_switch("strict-reconfig-check", "true", NO_CLUSTER),
+    switch("strict-reconfig-check", "true"),
     switch("pre-vote", "true"),
     acts("auto-compaction-retention", "0"),
     acts("auto-compaction-mode", "periodic"),
@@ -166,9 +166,9 @@ pub const FLAGS: &[Flag] = &[
     acts("watch-progress-notify-interval", "10m"),
     later("warning-apply-duration", "100ms", NO_SLOW_LOG),
     later("bootstrap-defrag-threshold-megabytes", "0", NO_BACKEND),
-    later("max-learners", "1", NO_CLUSTER),
-    later("downgrade-check-time", "5s", NO_CLUSTER),
-    later_switch("force-new-cluster", "false", NO_CLUSTER),
+    acts("max-learners", "1"),
+    later("downgrade-check-time", "5s", "downgrades are not served yet"),
+    later_switch("force-new-cluster", "false", "it is not served yet: restore a snapshot with etcdutl"),
     later_switch("unsafe-no-fsync", "false", "what is acknowledged is durable, always"),
     later("config-file", "", "configuration files are not read yet"),
 ];

@@ -27,7 +27,9 @@ impl Node {
         match input {
             Input::Tick => {}
             Input::Peer { from, message } => self.raft.step(self.now, from, message),
-            Input::LinkDown { peer } => self.raft.link_down(peer),
+            Input::LinkUp { peer, version } => self.link_up(peer, version),
+            Input::LinkDown { peer } => self.link_down(peer),
+            Input::Lost { peer } => self.raft.link_down(peer),
             Input::Propose { proposal } => self.admit_proposal(proposal),
             Input::Read { ticket } => {
                 self.tickets.open(self.now, ticket);
@@ -40,6 +42,10 @@ impl Node {
             Input::Admin { ticket, order } => {
                 self.tickets.open(self.now, ticket);
                 self.admit_order(ticket, order);
+            }
+            Input::Reconfigure { ticket, bytes, change } => {
+                self.tickets.open(self.now, ticket);
+                self.admit_change(ticket, bytes, change);
             }
             Input::Forget { ticket } => {
                 // What it asked for may still happen; nobody hears of it.
@@ -174,6 +180,7 @@ impl Node {
                 let state = self.checkpoint();
                 self.settle(ticket, Ok(Reply::Export(state)));
             }
+            Order::MoveLeader { .. } | Order::HandOver => self.admit_transfer(ticket, &order),
             Order::Checkpoint => self.force_checkpoint(ticket),
         }
     }

@@ -2,15 +2,12 @@
 
 use super::Node;
 use super::alarms;
-use super::duties::Own;
 use crate::command::{AlarmAction, AlarmKind, Command, Refusal, Reply};
 use crate::entry::{Entry, Payload, Proposal};
 use crate::limits::APPLY_MAX;
 use crate::mvcc::record;
 use crate::note::Note;
-use crate::raft::{Change, ChangeStep};
 use crate::types::{LeaseId, NodeId, Term, Ticket};
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -50,10 +47,7 @@ impl Node {
         if let Some(context) = self.reads.again(self.now, self.rng.next_u64()) {
             self.raft.read_index(self.now, context);
         }
-        if self.cluster.version.is_empty() {
-            let version = self.config.version.clone();
-            self.propose_own(Command::ClusterVersion(version), Own::Version);
-        }
+        self.decide_version();
     }
 
     fn apply_proposal(&mut self, proposal: &Proposal) {
@@ -199,14 +193,6 @@ impl Node {
         changed
     }
 
-    fn on_published(&mut self, id: NodeId, name: &String, client_urls: &[String]) {
-        // A member that was removed meanwhile stays removed.
-        if let Some(member) = Arc::make_mut(&mut self.cluster).members.get_mut(&id) {
-            member.name.clone_from(name);
-            member.client_urls = client_urls.to_vec();
-        }
-    }
-
     /// Takes the store's changes over: keys move between leases, watchers will hear.
     fn collect_events(&mut self) {
         for event in self.store.take_events() {
@@ -221,32 +207,6 @@ impl Node {
                 }
             }
             self.events.push(event);
-        }
-    }
-
-    /// A membership change takes effect: in raft's configuration and in the list of members.
-    fn apply_change(&mut self, change: &Change) {
-        self.raft.apply_change(change);
-        let cluster = Arc::make_mut(&mut self.cluster);
-        for step in &change.steps {
-            let told = change.member.clone().unwrap_or_default();
-            match *step {
-                ChangeStep::AddVoter(id) => {
-                    let member = cluster.members.entry(id).or_insert(told);
-                    member.learner = false;
-                }
-                ChangeStep::AddLearner(id) => {
-                    cluster.members.entry(id).or_insert(told).learner = true;
-                }
-                ChangeStep::Remove(id) => {
-                    cluster.members.remove(&id);
-                }
-                ChangeStep::Update(id) => {
-                    if let Some(member) = cluster.members.get_mut(&id) {
-                        member.peer_urls = told.peer_urls;
-                    }
-                }
-            }
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::entry::{Entry, HardState};
 use crate::members::Cluster;
 use crate::mvcc::{self, Store};
 use crate::planner::Recovered;
+use crate::raft;
 use crate::state::{LeaseRecord, RestoredImage};
 use crate::types::{Index, NodeId, Term};
 use alloc::string::String;
@@ -38,6 +39,10 @@ pub struct Config {
     pub lease_checkpoint: bool,
     /// etcd's `--quota-backend-bytes`, resolved: zero or less is no quota.
     pub quota_bytes: i64,
+    /// etcd's `--strict-reconfig-check`: whether a change that could cost the quorum is refused.
+    pub strict_reconfig: bool,
+    /// etcd's `--max-learners`.
+    pub learners_max: usize,
     /// etcd's `--auto-compaction-mode` and `--auto-compaction-retention`.
     pub auto_compaction: AutoCompaction,
 }
@@ -82,6 +87,8 @@ pub struct Restored {
     pub alarms: Vec<(NodeId, AlarmKind)>,
     /// The membership.
     pub cluster: Cluster,
+    /// Who votes and who learns, as raft counts them.
+    pub config: raft::Config,
 }
 
 impl Boot {
@@ -96,8 +103,8 @@ impl Boot {
                 revision: image.revision,
                 compacted: image.compacted,
             })?;
-            let RestoredImage { index, term, leases, alarms, cluster, .. } = image;
-            Ok(Restored { index, term, store, leases, alarms, cluster })
+            let RestoredImage { index, term, leases, alarms, cluster, config, .. } = image;
+            Ok(Restored { index, term, store, leases, alarms, cluster, config })
         };
         let checkpoint = from.checkpoint.map(restore).transpose()?;
         Ok(Boot { hard: from.hard, checkpoint, entries, fresh: false })

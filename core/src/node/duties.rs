@@ -38,6 +38,13 @@ pub(super) enum Own {
     Version,
 }
 
+impl Own {
+    /// Whether it decides the cluster's version.
+    pub(super) fn is_version(&self) -> bool {
+        *self == Own::Version
+    }
+}
+
 /// How long a ticket waits: etcd's `ReqTimeout` (semantics §6.4).
 pub(super) fn request_timeout(config: &Config) -> Duration {
     Duration::from_secs(5) + config.election * 2
@@ -90,29 +97,19 @@ pub(super) fn start(config: &Config, boot: Boot) -> Start {
         let applied = (Index::default(), Term::default());
         return Start { raft, store: Store::new(), lessor, alarms, cluster, applied };
     };
-    let Restored { index, term, store, leases, alarms, cluster } = restored;
+    let Restored { index, term, store, leases, alarms, cluster, config: voting } = restored;
     // Leases hang on keys by the keys' own records and nowhere else.
     let leased = if leases.is_empty() { Vec::new() } else { store.view().leased().collect() };
     lessor.restore(&leases, leased.into_iter());
     let raft = raft::Start {
         hard,
-        config: config_of(&cluster),
+        config: voting,
         snapshot: (index, term),
         entries,
         applied: index,
     };
     let alarms = Alarms::restore(&Arc::new(alarms));
     Start { raft, store, lessor, alarms, cluster, applied: (index, term) }
-}
-
-/// Who votes and who learns, as the list of members tells it.
-fn config_of(cluster: &Cluster) -> raft::Config {
-    let mut config = raft::Config::default();
-    for (id, member) in &cluster.members {
-        let set = if member.learner { &mut config.learners } else { &mut config.voters };
-        set.insert(*id);
-    }
-    config
 }
 
 /// When the state goes to disk.
@@ -159,6 +156,7 @@ impl Node {
     fn expire_tickets(&mut self) {
         while let Some((ticket, asked)) = self.tickets.expire(self.now) {
             let refusal = self.why_late(ticket, asked);
+            self.transfers.retain(|(waiting, _)| *waiting != ticket);
             match self.own.remove(&ticket) {
                 Some(own) => self.on_own(own, &Err(refusal)),
                 None => self.replies.push((ticket, Err(refusal))),
@@ -171,6 +169,9 @@ impl Node {
 
     /// Which of etcd's words fits a ticket whose time ran out (semantics §6.4).
     fn why_late(&self, ticket: Ticket, asked: Asked) -> Refusal {
+        if self.is_transfer(ticket) {
+            return Refusal::TransferTimeout;
+        }
         if self.parked.iter().any(|parked| parked.ticket == ticket) {
             return Refusal::DeadlineExceeded;
         }
@@ -285,6 +286,7 @@ impl Node {
             return;
         }
         self.led_since = self.now;
+        self.settle_transfers();
         for asker in self.reads.fail() {
             self.settle(asker.ticket, Err(Refusal::LeaderChanged));
         }

@@ -13,6 +13,7 @@ mod apply;
 mod compactor;
 mod config;
 mod duties;
+mod members;
 mod own;
 mod reads;
 mod tickets;
@@ -38,6 +39,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use compactor::Compactor;
 use duties::{Checkpoints, Own};
+use members::Links;
 use reads::{Purpose, Reads};
 use tickets::{Asked, Tickets};
 
@@ -52,6 +54,9 @@ pub struct Node {
     lessor: Lessor,
     alarms: Alarms,
     cluster: Arc<Cluster>,
+    links: Links,
+    /// Who waits for which member to lead.
+    transfers: Vec<(Ticket, NodeId)>,
     /// The last entry applied.
     applied: (Index, Term),
     tickets: Tickets,
@@ -107,6 +112,8 @@ impl Node {
             lessor: start.lessor,
             alarms: start.alarms,
             cluster: Arc::new(start.cluster),
+            links: Links::default(),
+            transfers: Vec::new(),
             applied: start.applied,
             tickets: Tickets::new(duties::request_timeout(&config)),
             own: BTreeMap::new(),
@@ -131,6 +138,7 @@ impl Node {
             config,
             rng,
         };
+        node.tell_members();
         node.apply_committed();
         if node.raft.config().only_voter_is(node.config.id) {
             // Nobody else can lead, so there is nothing to wait for.

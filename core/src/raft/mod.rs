@@ -26,7 +26,7 @@ use crate::entry::{Entry, HardState, Payload, Write};
 use crate::members::Member;
 use crate::note::Note;
 use crate::rng::Rng;
-use crate::types::{Index, Instant, Mark, NodeId, Term};
+use crate::types::{Index, Instant, Mark, NodeId, Term, Ticket};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use candidate::Candidate;
@@ -44,6 +44,10 @@ pub struct Change {
     pub explicit: bool,
     /// Whether the joint configuration is left without being told.
     pub auto_leave: bool,
+    /// Who waits for it, on the member that proposed it.
+    pub ticket: Ticket,
+    /// Whether a voter that joins must have been a learner.
+    pub promote: bool,
     /// The single steps.
     pub steps: Vec<ChangeStep>,
     /// The member that joins or changes, as etcd's JSON in the change's context tells it.
@@ -579,6 +583,16 @@ impl Raft {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What a leader knows of how far a peer's log reaches; nothing where this member does not
+    /// lead or does not know the peer.
+    #[must_use]
+    pub fn matched(&self, peer: NodeId) -> Option<Index> {
+        match &self.role {
+            Role::Leader(leader) => leader.peers.get(&peer).map(|progress| progress.matched),
+            _ => None,
+        }
     }
 
     /// Feeds everything that decides what comes next.

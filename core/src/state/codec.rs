@@ -16,6 +16,9 @@ use alloc::vec::Vec;
 /// The version in front of each encoding.
 const VERSION: u8 = 1;
 
+/// The version of the membership's encoding: since the second it names who was removed.
+const CLUSTER_VERSION: u8 = 2;
+
 /// Bytes that a lease takes.
 const LEASE_BYTES: usize = 24;
 
@@ -162,11 +165,12 @@ pub fn decode_alarms(bytes: &[u8]) -> Option<Vec<(NodeId, AlarmKind)>> {
     reader.is_empty().then_some(alarms)
 }
 
-/// The membership: version, cluster id, cluster version, count, then each member by id.
+/// The membership: version, cluster id, cluster version, count, then each member by id, count,
+/// then the id of each member that was removed.
 #[must_use]
 pub fn encode_cluster(cluster: &Cluster) -> Vec<u8> {
     let mut out = Vec::new();
-    out.push(VERSION);
+    out.push(CLUSTER_VERSION);
     out.extend_from_slice(&cluster.id.to_le_bytes());
     put_string(&mut out, &cluster.version);
     put_count(&mut out, cluster.members.len());
@@ -177,13 +181,18 @@ pub fn encode_cluster(cluster: &Cluster) -> Vec<u8> {
         put_strings(&mut out, &member.peer_urls);
         put_strings(&mut out, &member.client_urls);
     }
+    put_count(&mut out, cluster.removed.len());
+    for id in &cluster.removed {
+        out.extend_from_slice(&id.0.to_le_bytes());
+    }
     out
 }
 
 /// What [`encode_cluster`] wrote; `None` for anything else.
 #[must_use]
 pub fn decode_cluster(bytes: &[u8]) -> Option<Cluster> {
-    let mut reader = versioned(bytes)?;
+    let mut reader = Reader::new(bytes);
+    let version = reader.u8().filter(|version| matches!(version, 1..=CLUSTER_VERSION))?;
     let id = reader.u64()?;
     let mut cluster = Cluster { id, version: reader.string()?, ..Cluster::default() };
     for _ in 0..reader.count(21)? {
@@ -197,6 +206,11 @@ pub fn decode_cluster(bytes: &[u8]) -> Option<Cluster> {
         let peer_urls = reader.strings()?;
         let client_urls = reader.strings()?;
         cluster.members.insert(id, Member { name, peer_urls, client_urls, learner });
+    }
+    if version > 1 {
+        for _ in 0..reader.count(8)? {
+            cluster.removed.insert(NodeId(reader.u64()?));
+        }
     }
     reader.is_empty().then_some(cluster)
 }

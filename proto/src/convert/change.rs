@@ -1,14 +1,14 @@
 //! Changes of the membership, as the log holds them (semantics §7.2, §8.7).
 
 use super::entry::Undecodable;
+use crate::peer::members;
 use crate::wire::tree::raftpb;
 use bytes::Bytes;
 use keel_core::entry::HardState;
-use keel_core::members::{Cluster, Member};
+use keel_core::members::Cluster;
 use keel_core::raft::{Change, ChangeStep};
-use keel_core::{Boot, Entry, Index, NodeId, Payload, Term};
+use keel_core::{Boot, Entry, Index, NodeId, Payload, Term, Ticket};
 use prost::Message;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The first entries of a new cluster: each initial member joins, in the order of ids. All
@@ -24,7 +24,7 @@ pub fn bootstrap(cluster: &Cluster) -> Boot {
                 id: Some(0),
                 r#type: Some(raftpb::ConfChangeType::ConfChangeAddNode.into()),
                 node_id: Some(id.0),
-                context: Some(member_json(*id, member).to_string().into()),
+                context: Some(members::one(*id, member).into()),
             };
             let parsed = Change {
                 steps: vec![ChangeStep::AddVoter(*id)],
@@ -41,29 +41,51 @@ pub fn bootstrap(cluster: &Cluster) -> Boot {
     Boot { hard, checkpoint: None, entries, fresh: true }
 }
 
-fn member_json(id: NodeId, member: &Member) -> Value {
-    json!({ "id": id.0, "peerURLs": member.peer_urls, "name": member.name })
+/// A change on its way into the log: its bytes, and what they say.
+#[must_use]
+pub fn change(ticket: Ticket, step: ChangeStep, context: &str) -> (Bytes, Arc<Change>) {
+    use raftpb::ConfChangeType as Kind;
+    let (kind, id) = match step {
+        ChangeStep::AddVoter(id) => (Kind::ConfChangeAddNode, id),
+        ChangeStep::AddLearner(id) => (Kind::ConfChangeAddLearnerNode, id),
+        ChangeStep::Remove(id) => (Kind::ConfChangeRemoveNode, id),
+        ChangeStep::Update(id) => (Kind::ConfChangeUpdateNode, id),
+    };
+    let encoded = raftpb::ConfChange {
+        id: Some(ticket.0),
+        r#type: Some(kind.into()),
+        node_id: Some(id.0),
+        context: (!context.is_empty()).then(|| Bytes::copy_from_slice(context.as_bytes())),
+    };
+    let (member, promote) = members::parse_one(context.as_bytes()).unzip();
+    let promote = promote.unwrap_or(false);
+    let steps = vec![step];
+    let parsed = Change { ticket, steps, member, promote, ..Change::default() };
+    (Bytes::from(encoded.encode_to_vec()), Arc::new(parsed))
 }
 
 /// Parses a `ConfChange`, or a `ConfChangeV2`, with the member in its context.
 pub fn decode_change(bytes: &Bytes, v2: bool) -> Result<Change, Undecodable> {
-    let (steps, context, transition) = if v2 {
+    let (steps, context, transition, ticket) = if v2 {
         let change = raftpb::ConfChangeV2::decode(bytes.clone())?;
         let steps: Result<Vec<_>, _> =
             change.changes.iter().map(|one| step(one.r#type(), one.node_id())).collect();
-        (steps?, change.context().to_vec(), change.transition())
+        (steps?, change.context().to_vec(), change.transition(), 0)
     } else {
         let change = raftpb::ConfChange::decode(bytes.clone())?;
         let steps = vec![step(change.r#type(), change.node_id())?];
         let simple = raftpb::ConfChangeTransition::Auto;
-        (steps, change.context().to_vec(), simple)
+        (steps, change.context().to_vec(), simple, change.id())
     };
     use raftpb::ConfChangeTransition as Transition;
+    let (member, promote) = members::parse_one(&context).unzip();
     Ok(Change {
         v2,
         explicit: transition != Transition::Auto,
         auto_leave: v2 && transition != Transition::JointExplicit,
-        member: decode_member(&context),
+        ticket: Ticket(ticket),
+        promote: promote.unwrap_or(false),
+        member,
         steps,
     })
 }
@@ -79,24 +101,10 @@ fn step(kind: raftpb::ConfChangeType, id: u64) -> Result<ChangeStep, Undecodable
     })
 }
 
-/// etcd's JSON of a member; nothing where the context is empty or of another kind.
-fn decode_member(context: &[u8]) -> Option<Member> {
-    let json: Value = serde_json::from_slice(context).ok()?;
-    let texts = |name: &str| {
-        let list = json.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
-    };
-    Some(Member {
-        name: json.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        peer_urls: texts("peerURLs"),
-        client_urls: texts("clientURLs"),
-        learner: json.get("isLearner").and_then(Value::as_bool).unwrap_or(false),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keel_core::members::Member;
 
     #[test]
     fn a_bootstrap_entry_reads_back_as_what_it_says() {

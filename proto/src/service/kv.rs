@@ -129,6 +129,9 @@ impl pb::kv_server::Kv for Desk {
 impl Desk {
     /// The state to read: confirmed by a quorum round, or just the newest here.
     async fn point(&self, serializable: bool) -> Result<View, Status> {
+        if !serializable && self.handle.is_learner() {
+            return Err(refusal::Bad::NotForLearners.into());
+        }
         if serializable {
             return Ok(self.handle.latest());
         }

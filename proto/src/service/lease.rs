@@ -3,8 +3,12 @@
 use super::Desk;
 use crate::refusal;
 use crate::wire::etcdserverpb as pb;
+use crate::peer::Said;
+use crate::wire::tree::leasepb;
+use http::StatusCode;
 use keel_core::command::Command;
 use keel_core::{LeaseId, Order, Refusal, Reply};
+use prost::Message;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_stream::Stream;
@@ -69,9 +73,14 @@ impl pb::lease_server::Lease for Desk {
     ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
         let request = request.into_inner();
         let order = Order::TimeToLive { lease: LeaseId(request.id), keys: request.keys };
-        let life = match self.handle.admin(order).await.map_err(refusal::status)? {
-            Reply::TimeToLive(life) => life,
-            other => unreachable!("a time to live is not answered with {other:?}"),
+        let life = match self.handle.admin(order).await {
+            Ok(Reply::TimeToLive(life)) => life,
+            Err(Refusal::NotLeader) => match ask_time_to_live(self, request).await? {
+                Some(response) => return Ok(Response::new(response)),
+                None => None,
+            },
+            Ok(other) => unreachable!("a time to live is not answered with {other:?}"),
+            Err(why) => return Err(refusal::status(why)),
         };
         let mut response = pb::LeaseTimeToLiveResponse {
             header: self.header(),
@@ -114,11 +123,60 @@ async fn renew(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status
             Ok(pb::LeaseKeepAliveResponse { header, id, ttl })
         }
         Ok(other) => unreachable!("a renewal is not answered with {other:?}"),
+        Err(Refusal::NotPrimary) => ask_renewal(desk, id).await,
         Err(Refusal::LeaseNotFound) => {
             Ok(pb::LeaseKeepAliveResponse { header: desk.header(), id, ttl: 0 })
         }
         Err(refusal) => Err(refusal::status(refusal)),
     }
+}
+
+/// Only the leader counts time: it is asked on the client's behalf.
+async fn ask_renewal(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
+    let body = pb::LeaseKeepAliveRequest { id }.encode_to_vec();
+    let header = || desk.header();
+    match desk.info.leader.ask("/leases", body).await.map_err(refusal::status)? {
+        Said::Mine => Box::pin(renew(desk, id)).await,
+        Said::Page(StatusCode::OK, body) => {
+            let said = pb::LeaseKeepAliveResponse::decode(body).map_err(undecodable)?;
+            Ok(pb::LeaseKeepAliveResponse { header: header(), id, ttl: said.ttl })
+        }
+        Said::Page(StatusCode::NOT_FOUND, _) => {
+            Ok(pb::LeaseKeepAliveResponse { header: header(), id, ttl: 0 })
+        }
+        Said::Page(status, body) => Err(refused_by_leader(status, &body)),
+    }
+}
+
+/// The same for how long a lease has left; nothing where the leader does not know it.
+async fn ask_time_to_live(
+    desk: &Desk,
+    request: pb::LeaseTimeToLiveRequest,
+) -> Result<Option<pb::LeaseTimeToLiveResponse>, Status> {
+    let request = leasepb::LeaseInternalRequest { lease_time_to_live_request: Some(request) };
+    let body = request.encode_to_vec();
+    match desk.info.leader.ask("/leases/internal", body).await.map_err(refusal::status)? {
+        // This member has come to lead while it asked.
+        Said::Mine => Err(refusal::status(Refusal::LeaderChanged)),
+        Said::Page(StatusCode::OK, body) => {
+            let said = leasepb::LeaseInternalResponse::decode(body).map_err(undecodable)?;
+            let response = said.lease_time_to_live_response.unwrap_or_default();
+            Ok(Some(pb::LeaseTimeToLiveResponse { header: desk.header(), ..response }))
+        }
+        Said::Page(StatusCode::NOT_FOUND, _) => Ok(None),
+        Said::Page(status, body) => Err(refused_by_leader(status, &body)),
+    }
+}
+
+fn undecodable(error: prost::DecodeError) -> Status {
+    Status::unknown(error.to_string())
+}
+
+fn refused_by_leader(status: StatusCode, body: &[u8]) -> Status {
+    if status == StatusCode::REQUEST_TIMEOUT {
+        return refusal::status(Refusal::TimeoutWaitApplied);
+    }
+    Status::unknown(String::from_utf8_lossy(body).trim_end().to_owned())
 }
 
 impl Stream for KeepAlives {

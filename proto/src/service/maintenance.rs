@@ -123,9 +123,11 @@ impl pb::maintenance_server::Maintenance for Desk {
 
     async fn move_leader(
         &self,
-        _request: Request<pb::MoveLeaderRequest>,
+        request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        Err(not_yet("/etcdserverpb.Maintenance/MoveLeader"))
+        let order = Order::MoveLeader { to: NodeId(request.into_inner().target_id) };
+        self.handle.admin(order).await.map_err(refusal::status)?;
+        Ok(Response::new(pb::MoveLeaderResponse { header: self.header() }))
     }
 
     async fn downgrade(
@@ -137,7 +139,7 @@ impl pb::maintenance_server::Maintenance for Desk {
 }
 
 impl Desk {
-    async fn hash_kv_at(&self, revision: i64) -> Result<keel_core::mvcc::Hash, Status> {
+    pub(crate) async fn hash_kv_at(&self, revision: i64) -> Result<keel_core::mvcc::Hash, Status> {
         let view = self.handle.latest();
         let mut hasher = match view.kv.hasher(revision).map_err(refusal::status)? {
             Ok(hash) => return Ok(hash),

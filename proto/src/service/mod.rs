@@ -14,6 +14,7 @@ mod watch;
 use crate::handle::Handle;
 use crate::hub::HubHandle;
 use crate::metrics::Metrics;
+use crate::peer::Caller;
 use crate::refusal;
 use crate::wire::etcdserverpb as pb;
 use crate::wire::etcdserverpb::cluster_server::ClusterServer;
@@ -24,7 +25,7 @@ use crate::wire::etcdserverpb::watch_server::WatchServer;
 use crate::wire::tree::health::health_server::HealthServer;
 use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
-use keel_core::{Refusal, View};
+use keel_core::{NodeId, Refusal, View};
 use std::sync::Arc;
 use tonic::Status;
 use tonic::body::Body;
@@ -51,6 +52,8 @@ pub struct Info {
     pub txn_ops: usize,
     /// etcd's `--quota-backend-bytes`, resolved.
     pub quota_bytes: i64,
+    /// The way to ask whoever leads.
+    pub leader: Caller,
 }
 
 /// Everything that answers clients; clones share it.
@@ -99,6 +102,11 @@ impl Services {
             health: server!(HealthServer),
             desk,
         }))
+    }
+
+    /// What the services work with.
+    pub(crate) fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.0.desk)
     }
 
     /// The counters of bytes that come from clients and go to them.
@@ -179,11 +187,14 @@ impl Desk {
     /// etcd's checks before any method (semantics §1.8).
     fn admit<B>(&self, request: &Request<B>) -> Result<(), Status> {
         let headers = request.headers();
+        if self.handle.is_learner() && !serves_as_learner(request.uri().path()) {
+            return Err(refusal::Bad::NotForLearners.into());
+        }
         if headers.get("client-api-version").is_some_and(|value| value.to_str().is_err()) {
             return Err(refusal::Bad::InvalidClientApiVersion.into());
         }
         let wants_leader = headers.get("hasleader").is_some_and(|value| value == "true");
-        if wants_leader && self.handle.status().leader == keel_core::NodeId::NONE {
+        if wants_leader && self.handle.status().leader == NodeId::NONE {
             return Err(refusal::status(Refusal::NoLeader));
         }
         Ok(())
@@ -216,8 +227,14 @@ impl Desk {
     }
 }
 
+/// What a learner serves; of ranges only the serializable ones (semantics §7.7).
+fn serves_as_learner(path: &str) -> bool {
+    let service = path.strip_prefix("/etcdserverpb.").unwrap_or_default();
+    matches!(service, "KV/Range" | "Maintenance/Status" | "Maintenance/Snapshot")
+}
+
 /// A plain answer of a page.
-fn plain(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Response<Body> {
+pub(crate) fn plain(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Response<Body> {
     let body = Body::new(http_body_util::Full::new(bytes::Bytes::from(body.into())));
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -43,7 +43,8 @@ impl Desk {
         }
     }
 
-    fn version(&self) -> Response<Body> {
+    /// What this member, its cluster and its storage speak.
+    pub(crate) fn version(&self) -> Response<Body> {
         let view = self.handle.latest();
         let decided = &view.cluster.version;
         let cluster = if decided.is_empty() { "not_decided" } else { decided };

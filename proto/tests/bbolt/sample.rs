@@ -20,6 +20,7 @@ pub(crate) fn contents(keys: u32, compacted: i64) -> Contents {
         learner: false,
     };
     let cluster = Cluster {
+        removed: Default::default(),
         id: 0xa1a9_4db9_6fba_36af,
         members: [(id, member)].into(),
         version: String::from("3.7.0"),

@@ -1,0 +1,57 @@
+//! Questions that only the leader can answer, asked on a client's behalf (semantics §4.3, §7.5).
+//!
+//! A service says what to ask; whoever has sockets and a clock asks it, of whoever leads, until
+//! somebody answers or the request's time is up.
+
+use bytes::Bytes;
+use http::StatusCode;
+use keel_core::Refusal;
+use tokio::sync::{mpsc, oneshot};
+
+/// A question.
+#[derive(Debug)]
+pub struct Ask {
+    /// The page of the leader.
+    pub path: String,
+    /// What to post to it.
+    pub body: Bytes,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Said, Refusal>>,
+}
+
+/// What the leader said.
+#[derive(Debug)]
+pub enum Said {
+    /// Its page answered.
+    Page(StatusCode, Bytes),
+    /// The leader is this member itself by now: it need not ask.
+    Mine,
+}
+
+/// The way to whoever asks leaders.
+#[derive(Clone, Debug)]
+pub struct Caller(mpsc::Sender<Ask>);
+
+impl Caller {
+    /// A way, and its other end.
+    #[must_use]
+    pub fn new(waiting: usize) -> (Caller, mpsc::Receiver<Ask>) {
+        let (sender, asks) = mpsc::channel(waiting);
+        (Caller(sender), asks)
+    }
+
+    /// Asks the leader.
+    ///
+    /// # Errors
+    ///
+    /// Nobody answered in time, or too many ask.
+    pub async fn ask(&self, path: impl Into<String>, body: Vec<u8>) -> Result<Said, Refusal> {
+        let (answer, said) = oneshot::channel();
+        let ask = Ask { path: path.into(), body: body.into(), answer };
+        match self.0.try_send(ask) {
+            Ok(()) => said.await.unwrap_or(Err(Refusal::Stopped)),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::TooManyRequests),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Refusal::Stopped),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a member must hear from others before its first life (semantics §7.3).
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::links::http1;
+use crate::net::Net;
+use keel_core::NodeId;
+use keel_core::members::{Cluster, Member};
+use keel_proto::peer::{headers, members};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long one member may take to answer, as in etcd.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A list of members, at most.
+const LIST_MAX: usize = 4 * 1024 * 1024;
+
+/// What another member says of the cluster.
+struct Told {
+    cluster: u64,
+    members: BTreeMap<NodeId, Member>,
+}
+
+/// Asks the other initial members, one after the other, until one answers.
+async fn ask<N: Net>(net: &N, config: &Config, patience: Duration) -> Option<Told> {
+    let mine: BTreeSet<&String> = config.advertise_peer_urls.iter().collect();
+    let all = config.cluster.members.values().flat_map(|member| &member.peer_urls);
+    let others: BTreeSet<&String> = all.filter(|url| !mine.contains(url)).collect();
+    for url in others {
+        let Ok((headers, body)) = http1::get(net, url, "/members", LIST_MAX, patience).await else {
+            continue;
+        };
+        if let (Some(cluster), Some(members)) =
+            (headers::cluster(&headers), members::parse_list(&body))
+        {
+            return Some(Told { cluster, members });
+        }
+    }
+    None
+}
+
+/// A new cluster: refused where the others know this member as one that ran before, since its
+/// votes are lost with its disk.
+pub(crate) async fn check_new<N: Net>(net: &N, config: &Config) -> Result<(), Failure> {
+    let patience = config.node.election + Duration::from_secs(1);
+    let Some(told) = ask(net, config, patience).await else { return Ok(()) };
+    let me = config.node.id;
+    let ran = told.members.get(&me).is_some_and(|member| !member.client_urls.is_empty());
+    if ran && told.cluster == config.cluster.id {
+        return Err(Failure::new(format!(
+            "member {me} has already been bootstrapped: its cluster knows it, but the data \
+             directory {} is empty; remove the member and add it again with \
+             --initial-cluster-state=existing",
+            config.data_dir.display()
+        )));
+    }
+    Ok(())
+}
+
+/// A cluster that exists: its id, and who is who in it. This member was added to it before, so
+/// it finds itself by its peer URLs.
+pub(crate) async fn existing<N: Net>(
+    net: &N,
+    config: &Config,
+) -> Result<(NodeId, Cluster), Failure> {
+    let Some(told) = ask(net, config, PATIENCE).await else {
+        return Err(Failure::new(
+            "cannot fetch cluster info from peer urls: no other member of --initial-cluster \
+             answers; start them, or use --initial-cluster-state=new for a new cluster",
+        ));
+    };
+    if told.members.len() != config.cluster.members.len() {
+        return Err(Failure::new(format!(
+            "error validating peerURLs: --initial-cluster names {} members, but the cluster has \
+             {}; add this member with `etcdctl member add` first, and use the list that it prints",
+            config.cluster.members.len(),
+            told.members.len()
+        )));
+    }
+    let mut cluster = Cluster { id: told.cluster, ..Cluster::default() };
+    let mut me = None;
+    for (id, member) in told.members {
+        let urls: BTreeSet<&String> = member.peer_urls.iter().collect();
+        let mut listed = config.cluster.members.values();
+        let meant = listed.find(|listed| listed.peer_urls.iter().collect::<BTreeSet<_>>() == urls);
+        let Some(meant) = meant else {
+            return Err(Failure::new(format!(
+                "error validating peerURLs: member {id} of the cluster has the peer URLs {:?}, \
+                 which --initial-cluster does not list",
+                member.peer_urls
+            )));
+        };
+        if meant.name == config.node.name {
+            me = Some(id);
+        }
+        cluster.members.insert(id, member);
+    }
+    let Some(me) = me else {
+        return Err(Failure::new(format!(
+            "couldn't find local name {:?} in the initial cluster configuration",
+            config.node.name
+        )));
+    };
+    Ok((me, cluster))
+}

@@ -1,0 +1,63 @@
+//! A reader at a peer's door: dials, reads, dials again.
+
+use super::http1::Connection;
+use super::{SILENCE, Way};
+use crate::net::Net;
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use keel_proto::peer::{Channel, Heard, Reader, headers};
+use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Between two attempts, as in etcd.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens to one channel of a peer until the link is dropped.
+pub(super) async fn listen<N: Net>(mut way: Way<N>, channel: Channel) {
+    loop {
+        let opened = timeout(way.patience, open(&way, channel)).await;
+        match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(response) if response.status() == StatusCode::OK => {
+                let version = headers::version(response.headers()).unwrap_or_default();
+                way.tell(Heard::Up { peer: way.peer, version }).await;
+                read(&way, channel, response.into_body()).await;
+            }
+            Ok(response) if response.status() == StatusCode::GONE => {
+                way.tell(Heard::Expelled).await;
+                return;
+            }
+            Ok(_) | Err(_) => way.failed(),
+        }
+        way.tell(Heard::Down { peer: way.peer }).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn open<N: Net>(way: &Way<N>, channel: Channel) -> io::Result<Response<Incoming>> {
+    let url = way.url().ok_or(io::ErrorKind::NotFound)?;
+    let mut connection = Connection::open(&way.net, &url).await?;
+    let path = format!("/raft/stream/{}/{}", channel.name(), way.me.member);
+    let headers = way.me.of_request(way.peer);
+    connection.send(Method::GET, &path, headers, Bytes::new()).await
+}
+
+/// Reads messages until the connection ends, is silent for too long, or makes no sense.
+async fn read<N: Net>(way: &Way<N>, channel: Channel, mut body: Incoming) {
+    let received = way.metrics.received_from(way.peer);
+    let mut reader = Reader::new(channel);
+    while let Ok(Some(Ok(frame))) = timeout(SILENCE, body.frame()).await {
+        let Ok(bytes) = frame.into_data() else { continue };
+        received.inc_by(bytes.len() as u64);
+        reader.feed(&bytes);
+        loop {
+            match reader.next() {
+                Ok(Some(message)) => way.tell(Heard::Message { from: way.peer, message }).await,
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
