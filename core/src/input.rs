@@ -1,14 +1,16 @@
 //! What the node takes in, with the sender's duties.
 
 use crate::entry::Proposal;
+use crate::node::Restored;
 use crate::raft::{Change, Message};
-use crate::types::{LeaseId, Mark, NodeId, Ticket};
+use crate::types::{LeaseId, Mark, NodeId, Term, Ticket};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use bytes::Bytes;
 
 /// One thing that happened outside.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Input {
     /// Only time passed.
     Tick,
@@ -35,6 +37,22 @@ pub enum Input {
     Lost {
         /// Whose.
         peer: NodeId,
+    },
+    /// How bringing a peer the state ended.
+    StateSent {
+        /// Whose.
+        peer: NodeId,
+        /// Whether it has it.
+        arrived: bool,
+    },
+    /// A leader's state came, whole.
+    State {
+        /// From whom.
+        from: NodeId,
+        /// In which term it was sent.
+        term: Term,
+        /// What it is.
+        state: Box<Restored>,
     },
     /// Somebody wants a command in the log. The ticket is the proposal's own.
     Propose {

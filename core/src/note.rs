@@ -91,6 +91,13 @@ pub enum Note {
     },
     /// This member's name and client URLs are in the log: it may serve.
     Published,
+    /// Another member's state is in place of this one's.
+    StateInstalled {
+        /// Whose.
+        from: NodeId,
+        /// The last entry in it.
+        index: Index,
+    },
     /// This member was removed from its cluster for ever.
     RemovedSelf,
     /// The cluster's version is decided.

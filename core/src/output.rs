@@ -6,7 +6,7 @@ use crate::members::Cluster;
 use crate::note::Note;
 use crate::raft::Message;
 use crate::state::Checkpoint;
-use crate::types::{Mark, NodeId, Ticket};
+use crate::types::{Mark, NodeId, Term, Ticket};
 use crate::view::View;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,6 +20,15 @@ pub enum Output {
         to: NodeId,
         /// What.
         message: Message,
+    },
+    /// Best effort: bring a peer this state, then say `Input::StateSent`.
+    SendState {
+        /// To whom.
+        to: NodeId,
+        /// In which term.
+        term: Term,
+        /// The state.
+        state: Arc<Checkpoint>,
     },
     /// The log lane: in order, then `Input::Persisted`.
     Persist {

@@ -124,7 +124,7 @@ impl World {
                 Output::Store { mark, .. } => {
                     self.node.step(self.now, Input::Stored { mark, chunks: Vec::new() });
                 }
-                Output::Members(_) | Output::Leave => {}
+                Output::Members(_) | Output::Leave | Output::SendState { .. } => {}
                 Output::Send { .. } => panic!("a cluster of one has nobody to talk to"),
             }
         }

@@ -8,9 +8,9 @@ mod peers;
 pub use calls::Call;
 
 use calls::Calls;
-use peers::Peers;
 use keel_core::command::AlarmKind;
 use keel_core::{NodeId, Status as NodeStatus, View};
+use peers::Peers;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, exponential_buckets,

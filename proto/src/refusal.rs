@@ -54,9 +54,7 @@ impl Bad {
             Bad::InvalidClientApiVersion => {
                 (Code::InvalidArgument, "etcdserver: invalid client api version")
             }
-            Bad::BadUrls => {
-                (Code::InvalidArgument, "etcdserver: given member URLs are invalid")
-            }
+            Bad::BadUrls => (Code::InvalidArgument, "etcdserver: given member URLs are invalid"),
             Bad::NotForLearners => {
                 (Code::FailedPrecondition, "etcdserver: rpc not supported for learner")
             }
@@ -115,9 +113,7 @@ pub fn status(refusal: Refusal) -> Status {
         Refusal::DeadlineExceeded => (Code::DeadlineExceeded, "context deadline exceeded"),
         Refusal::ProposalDropped => (Code::Unknown, "raft proposal dropped"),
         Refusal::MemberNotFound => (Code::NotFound, "etcdserver: member not found"),
-        Refusal::MemberExists => {
-            (Code::FailedPrecondition, "etcdserver: member ID already exist")
-        }
+        Refusal::MemberExists => (Code::FailedPrecondition, "etcdserver: member ID already exist"),
         Refusal::PeerUrlExists => {
             (Code::FailedPrecondition, "etcdserver: Peer URLs already exists")
         }
@@ -132,18 +128,14 @@ pub fn status(refusal: Refusal) -> Status {
             "etcdserver: can only promote a learner member which is in sync with leader",
         ),
         // etcd sends its client-side error here, which carries no code.
-        Refusal::NotEnoughStarted => (
-            Code::Unknown,
-            "etcdserver: re-configuration failed due to not enough started members",
-        ),
-        Refusal::Unhealthy => (Code::Unavailable, "etcdserver: unhealthy cluster"),
-        Refusal::BadTransferee => {
-            (Code::FailedPrecondition, "etcdserver: bad leader transferee")
+        Refusal::NotEnoughStarted => {
+            (Code::Unknown, "etcdserver: re-configuration failed due to not enough started members")
         }
-        Refusal::TransferTimeout => (
-            Code::Unknown,
-            "etcdserver: request timed out, leader transfer took too long",
-        ),
+        Refusal::Unhealthy => (Code::Unavailable, "etcdserver: unhealthy cluster"),
+        Refusal::BadTransferee => (Code::FailedPrecondition, "etcdserver: bad leader transferee"),
+        Refusal::TransferTimeout => {
+            (Code::Unknown, "etcdserver: request timed out, leader transfer took too long")
+        }
         Refusal::Canceled => (Code::Cancelled, "etcdserver: request canceled"),
         Refusal::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
         Refusal::Unsupported(what) => (Code::Unimplemented, what),

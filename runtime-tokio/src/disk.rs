@@ -17,6 +17,7 @@ mod worker;
 
 use crate::config::Backend;
 use crate::data_dir::DataDir;
+use crate::spill::{Memory, Spill};
 use bytes::Bytes;
 use files::Files;
 use keel_core::Plan;
@@ -63,6 +64,15 @@ pub trait Disk: 'static {
 
     /// Begins a plan. Returns at once: what can block is done elsewhere.
     fn submit(&mut self, plan: Plan);
+
+    /// A place for bytes that come and go.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn spill(&mut self) -> io::Result<Box<dyn Spill>> {
+        Ok(Box::new(Memory::default()))
+    }
 
     /// Waits for the next end of a plan; dropping the future loses nothing.
     fn done(&mut self) -> impl Future<Output = Completion>;
@@ -175,6 +185,23 @@ impl MapDisk {
     }
 }
 
+/// A file without a name: nothing of it is left when it is closed, however that comes.
+struct Unnamed {
+    file: std::fs::File,
+    len: u64,
+}
+
+impl Spill for Unnamed {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.len += bytes.len() as u64;
+        io::Write::write_all(&mut self.file, bytes)
+    }
+
+    fn whole(self: Box<Self>) -> io::Result<Bytes> {
+        map::read(&self.file, self.len)
+    }
+}
+
 impl Disk for MapDisk {
     fn list(&mut self) -> Result<Vec<(File, u64)>, DiskFailure> {
         self.files.list()
@@ -215,6 +242,10 @@ impl Disk for MapDisk {
             }
             rest => self.log.submit(plan.id, rest),
         }
+    }
+
+    fn spill(&mut self) -> io::Result<Box<dyn Spill>> {
+        Ok(Box::new(Unnamed { file: self.files.unnamed()?, len: 0 }))
     }
 
     async fn done(&mut self) -> Completion {

@@ -8,7 +8,7 @@ use crate::clock::{Clock, passed};
 use crate::disk::{Completion, Disk};
 use crate::failure::Failure;
 use crate::front::Front;
-use crate::links::Links;
+use crate::links::{Links, take_state};
 use crate::net::Net;
 use crate::notes::Notes;
 use crate::stop::Stop;
@@ -163,6 +163,19 @@ impl<N: Net, D: Disk> Driver<N, D> {
                     // What the queue before held may never be read.
                     Input::Lost { peer }
                 }
+                Heard::StateComes { announced, pieces, answer } => {
+                    let (cluster, heard) = (self.links.cluster(), self.links.heard());
+                    let spill = self.disk.spill();
+                    let take = take_state(cluster, announced, pieces, spill, heard, answer);
+                    tokio::task::spawn_local(take);
+                    Input::Tick
+                }
+                Heard::State { from, term, state, answer } => {
+                    // The sender may have given up since.
+                    let _ = answer.send(Ok(()));
+                    Input::State { from, term, state }
+                }
+                Heard::StateSent { peer, arrived } => Input::StateSent { peer, arrived },
                 Heard::Expelled => {
                     self.notes.expelled();
                     self.leave.ask();
@@ -196,6 +209,7 @@ impl<N: Net, D: Disk> Driver<N, D> {
                         self.node.step(self.clock.now(), Input::Lost { peer: to });
                     }
                 }
+                Output::SendState { to, term, state } => self.links.send_state(to, term, state),
                 Output::Members(cluster) => self.links.follow(&cluster),
                 Output::Leave => self.leave(),
                 Output::Persist { mark, write } => self.planner.persist(mark, write),

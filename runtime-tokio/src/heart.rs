@@ -19,8 +19,8 @@ use keel_core::disk::File;
 use keel_core::members::Cluster;
 use keel_core::planner::Options;
 use keel_core::{Node, Ticket};
-use keel_proto::peer::headers::Identity;
 use keel_proto::peer::Caller;
+use keel_proto::peer::headers::Identity;
 use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared};
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,8 @@ impl Heart {
         introduced.members.remove(&id);
         let urls = introduced.members.iter().map(|(id, member)| (*id, member.peer_urls.clone()));
         let patience = mine.election + Duration::from_secs(1);
-        let links = Links::new(net, me.clone(), heard.clone(), metrics.clone(), patience, urls.collect());
+        let links =
+            Links::new(net, me.clone(), heard.clone(), metrics.clone(), patience, urls.collect());
         let driver = Driver {
             front: Front::new(shared, node.status(), hubs),
             notes: Notes::new(journal.clone(), metrics, clock, id),

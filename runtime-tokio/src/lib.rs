@@ -36,11 +36,12 @@ mod recover;
 mod run;
 mod serve;
 mod shard;
+pub mod spill;
 mod stop;
 
 // Named here only so that its feature, which the core must not ask for, is on.
 use crc32fast as _;
 
-pub use config::{Backend, Config, Level, Initial, Limits, Listen, Log, LogFormat, LogOutput};
+pub use config::{Backend, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput};
 pub use failure::Failure;
 pub use run::{Running, World, run, start};

@@ -13,19 +13,23 @@ mod ask;
 pub(crate) mod http1;
 mod listen;
 mod post;
+mod state;
 
 pub(crate) use ask::ask_leaders;
+pub(crate) use state::take as take_state;
 
 use crate::net::Net;
 use keel_core::members::Cluster;
 use keel_core::raft::{Body, Message};
-use keel_core::NodeId;
+use keel_core::state::Checkpoint;
+use keel_core::{NodeId, Term};
 use keel_proto::Metrics;
 use keel_proto::peer::headers::Identity;
 use keel_proto::peer::{Channel, Heard, Out};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -70,11 +74,8 @@ impl<N: Net> Links<N> {
     /// Follows the membership: who came is linked, who went is not any more.
     pub(crate) fn follow(&mut self, cluster: &Cluster) {
         let me = self.me.member;
-        let mut wanted: BTreeMap<NodeId, Vec<String>> = cluster
-            .members
-            .iter()
-            .map(|(id, member)| (*id, member.peer_urls.clone()))
-            .collect();
+        let mut wanted: BTreeMap<NodeId, Vec<String>> =
+            cluster.members.iter().map(|(id, member)| (*id, member.peer_urls.clone())).collect();
         if !wanted.contains_key(&me) && !cluster.removed.contains(&me) {
             // Still on its way in: who will bring the log must be reached before it came.
             let introduced = self.introduced.iter().map(|(id, urls)| (*id, urls.clone()));
@@ -101,7 +102,7 @@ impl<N: Net> Links<N> {
         }
         let (post, posts) = mpsc::channel(POSTS);
         tasks.spawn_local(post::post(self.way(peer, &urls), posts));
-        Link { urls, appends: None, messages: None, post, _tasks: tasks }
+        Link { urls, appends: None, messages: None, post, tasks }
     }
 
     fn way(&self, peer: NodeId, urls: &Urls) -> Way<N> {
@@ -127,6 +128,25 @@ impl<N: Net> Links<N> {
         }
     }
 
+    /// Begins to bring a peer a state.
+    pub(crate) fn send_state(&mut self, to: NodeId, term: Term, state: Arc<Checkpoint>) {
+        let Some(urls) = self.links.get(&to).map(|link| Rc::clone(&link.urls)) else { return };
+        let way = self.way(to, &urls);
+        if let Some(link) = self.links.get_mut(&to) {
+            link.tasks.spawn_local(state::send(way, term, state));
+        }
+    }
+
+    /// Where its tasks tell what they hear.
+    pub(crate) fn heard(&self) -> mpsc::Sender<Heard> {
+        self.heard.clone()
+    }
+
+    /// Which cluster they belong to.
+    pub(crate) fn cluster(&self) -> u64 {
+        self.me.cluster
+    }
+
     /// Sends, if there is room; `false` where the message is lost.
     pub(crate) fn send(&mut self, to: NodeId, message: Message) -> bool {
         let sent = self.links.get_mut(&to).is_some_and(|link| link.send(message));
@@ -143,7 +163,7 @@ struct Link {
     appends: Option<mpsc::Sender<Out>>,
     messages: Option<mpsc::Sender<Out>>,
     post: mpsc::Sender<Message>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Link {

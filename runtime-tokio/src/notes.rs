@@ -126,6 +126,14 @@ impl Notes {
                 let fields = [("local-member-id", self.id())];
                 self.journal.info("published local member to cluster through raft", &fields);
             }
+            Note::StateInstalled { from, index } => {
+                let fields = [
+                    ("local-member-id", self.id()),
+                    ("remote-peer-id", from.to_string().into()),
+                    ("incoming-snapshot-index", index.0.into()),
+                ];
+                self.journal.info("applied snapshot", &fields);
+            }
             Note::RemovedSelf => {
                 let fields = [("local-member-id", self.id())];
                 self.journal.warn("this member was removed from the cluster; stopping", &fields);

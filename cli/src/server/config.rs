@@ -7,7 +7,9 @@ use keel_core::members::{Cluster, Member};
 use keel_core::node::AutoCompaction;
 use keel_proto::ids;
 use keel_proto::service::CLUSTER_VERSION;
-use keel_runtime_tokio::{Backend, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput};
+use keel_runtime_tokio::{
+    Backend, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -255,7 +257,8 @@ fn initial(settings: &Settings) -> Result<Initial, Refused> {
 }
 
 fn advertised(settings: &Settings, flag: &'static str) -> Result<Vec<String>, Refused> {
-    let urls = settings.text(flag).split(',').map(keel_proto::urls::normal).collect::<Result<Vec<_>, _>>();
+    let urls =
+        settings.text(flag).split(',').map(keel_proto::urls::normal).collect::<Result<Vec<_>, _>>();
     urls.map_err(|why| Refused::value(format!("--{flag}: {why}")))
 }
 

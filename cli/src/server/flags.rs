@@ -60,7 +60,11 @@ pub const FLAGS: &[Flag] = &[
     acts("snapshot-catchup-entries", "5000"),
     acts("heartbeat-interval", "100"),
     acts("election-timeout", "1000"),
-    later_switch("initial-election-tick-advance", "true", "a lone member leads at once; others wait"),
+    later_switch(
+        "initial-election-tick-advance",
+        "true",
+        "a lone member leads at once; others wait",
+    ),
     acts("listen-peer-urls", "http://localhost:2380"),
     acts("listen-client-urls", "http://localhost:2379"),
     acts("listen-client-http-urls", ""),
@@ -168,7 +172,11 @@ pub const FLAGS: &[Flag] = &[
     later("bootstrap-defrag-threshold-megabytes", "0", NO_BACKEND),
     acts("max-learners", "1"),
     later("downgrade-check-time", "5s", "downgrades are not served yet"),
-    later_switch("force-new-cluster", "false", "it is not served yet: restore a snapshot with etcdutl"),
+    later_switch(
+        "force-new-cluster",
+        "false",
+        "it is not served yet: restore a snapshot with etcdutl",
+    ),
     later_switch("unsafe-no-fsync", "false", "what is acknowledged is durable, always"),
     later("config-file", "", "configuration files are not read yet"),
 ];

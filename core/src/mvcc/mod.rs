@@ -32,5 +32,5 @@ pub use compact::Compaction;
 pub use events::Events;
 pub use hash::{Hash, Hasher};
 pub use range::Page;
-pub use store::{Restored, Store, Usage};
+pub use store::{Import, Restored, Store, Usage};
 pub use view::{Records, Stored, View};

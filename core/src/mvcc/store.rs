@@ -66,6 +66,65 @@ pub struct Restored {
     pub compacted: i64,
 }
 
+/// A store in the making, record by record: an imported database.
+#[derive(Debug)]
+pub struct Import {
+    store: Store,
+    last: Revision,
+}
+
+impl Default for Import {
+    fn default() -> Import {
+        Import::new()
+    }
+}
+
+impl Import {
+    /// No record yet.
+    #[must_use]
+    pub fn new() -> Import {
+        let store = Store::with(History::default(), 1, -1);
+        Import { store, last: Revision::default() }
+    }
+
+    /// Takes the next record in the order of revisions.
+    ///
+    /// # Errors
+    ///
+    /// Where it is out of that order, or damaged.
+    pub fn push(
+        &mut self,
+        at: Revision,
+        tombstone: bool,
+        bytes: &Bytes,
+    ) -> Result<(), &'static str> {
+        if at <= self.last {
+            return Err("records are out of the order of revisions");
+        }
+        self.last = at;
+        let fields = record::decode(bytes).ok_or("a record is damaged")?;
+        let state = &mut self.store.state;
+        let slot = Slot { at: state.history.end(), tombstone };
+        let before = state.tree.set(&state.history, fields.key, slot);
+        let before = before.and_then(|slot| state.history.get(slot.at));
+        let prev = before.map(|found| (found.at, found.link));
+        state.history.append(at, tombstone, prev, &fields);
+        Ok(())
+    }
+
+    /// The store, which stands at `revision` at least and is compacted to `compacted`.
+    #[must_use]
+    pub fn finish(self, revision: i64, compacted: i64) -> Store {
+        let Import { mut store, last } = self;
+        let state = &mut store.state;
+        state.revision = revision.max(last.main).max(compacted).max(1);
+        state.compacted = compacted;
+        store.told = state.history.end();
+        store.settle_dead();
+        store
+    }
+}
+
 impl Default for Store {
     fn default() -> Store {
         Store::new()
@@ -101,27 +160,11 @@ impl Store {
         revision: i64,
         compacted: i64,
     ) -> Result<Store, &'static str> {
-        let mut store = Store::with(History::default(), 1, -1);
-        let mut last = Revision::default();
+        let mut import = Import::new();
         for (at, tombstone, bytes) in records {
-            if at <= last {
-                return Err("records are out of the order of revisions");
-            }
-            last = at;
-            let fields = record::decode(&bytes).ok_or("a record is damaged")?;
-            let state = &mut store.state;
-            let slot = Slot { at: state.history.end(), tombstone };
-            let before = state.tree.set(&state.history, fields.key, slot);
-            let before = before.and_then(|slot| state.history.get(slot.at));
-            let prev = before.map(|found| (found.at, found.link));
-            state.history.append(at, tombstone, prev, &fields);
+            import.push(at, tombstone, &bytes)?;
         }
-        let state = &mut store.state;
-        state.revision = revision.max(last.main).max(compacted).max(1);
-        state.compacted = compacted;
-        store.told = state.history.end();
-        store.settle_dead();
-        Ok(store)
+        Ok(import.finish(revision, compacted))
     }
 
     /// Makes the index of a restored history.

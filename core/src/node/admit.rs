@@ -47,6 +47,8 @@ impl Node {
                 self.tickets.open(self.now, ticket);
                 self.admit_change(ticket, bytes, change);
             }
+            Input::StateSent { peer, arrived } => self.raft.snapshot_ended(peer, arrived),
+            Input::State { from, term, state } => self.state_arrived(from, term, state),
             Input::Forget { ticket } => {
                 // What it asked for may still happen; nobody hears of it.
                 self.tickets.close(ticket);

@@ -101,13 +101,8 @@ pub(super) fn start(config: &Config, boot: Boot) -> Start {
     // Leases hang on keys by the keys' own records and nowhere else.
     let leased = if leases.is_empty() { Vec::new() } else { store.view().leased().collect() };
     lessor.restore(&leases, leased.into_iter());
-    let raft = raft::Start {
-        hard,
-        config: voting,
-        snapshot: (index, term),
-        entries,
-        applied: index,
-    };
+    let raft =
+        raft::Start { hard, config: voting, snapshot: (index, term), entries, applied: index };
     let alarms = Alarms::restore(&Arc::new(alarms));
     Start { raft, store, lessor, alarms, cluster, applied: (index, term) }
 }
@@ -301,7 +296,7 @@ impl Node {
         Arc::new(Checkpoint {
             index: self.applied.0,
             term: self.applied.1,
-            lineage: 0,
+            lineage: self.lineage.number,
             kv: self.store.view(),
             leases: self.lessor.records(),
             alarms: Arc::clone(self.alarms.all()),
@@ -334,6 +329,12 @@ impl Node {
             }
             return;
         }
+        self.checkpoint_now();
+    }
+
+    /// Hands the state to the bulk lane, in place of one that waits there.
+    pub(super) fn checkpoint_now(&mut self) -> Mark {
+        let checkpoints = &mut self.checkpoints;
         checkpoints.logged = 0;
         let mark = Mark(checkpoints.next);
         checkpoints.next += 1;
@@ -342,18 +343,26 @@ impl Node {
         let checkpoint = self.checkpoint();
         self.note(Note::CheckpointStarted { index });
         self.outputs.push_back(Output::Store { mark, checkpoint });
+        mark
     }
 
     /// A checkpoint is durable: its chunks may live in the file, the log before it may go.
     pub(super) fn stored(&mut self, mark: Mark, chunks: &[Chunk]) {
-        for chunk in chunks {
-            self.store.adopt(chunk);
+        if self.lineage.holds(mark) {
+            for chunk in chunks {
+                self.store.adopt(chunk);
+            }
+            self.changed |= !chunks.is_empty();
         }
-        self.changed |= !chunks.is_empty();
+        self.acknowledge_state(mark);
         let done = self.checkpoints.under_way.take_if(|(under_way, _)| *under_way <= mark);
         let Some((_, index)) = done else { return };
         self.checkpoints.durable = index;
         self.note(Note::CheckpointFinished { index });
+        if self.raft.feeds_state() {
+            // Whoever takes the state in needs the log behind it.
+            return self.checkpoint_if_due();
+        }
         self.raft.compact(index, self.config.catch_up_entries, CATCH_UP_BYTES);
         self.checkpoint_if_due();
     }

@@ -13,6 +13,7 @@ mod apply;
 mod compactor;
 mod config;
 mod duties;
+mod install;
 mod members;
 mod own;
 mod reads;
@@ -28,7 +29,7 @@ use crate::members::Cluster;
 use crate::mvcc::Store;
 use crate::note::Note;
 use crate::output::{Batch, Output};
-use crate::raft::{Raft, Ready};
+use crate::raft::{Body, Raft, Ready};
 use crate::rng::Rng;
 use crate::types::{Index, Instant, LeaseId, Mark, NodeId, Term, Ticket};
 use crate::view::View;
@@ -39,6 +40,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use compactor::Compactor;
 use duties::{Checkpoints, Own};
+use install::{Arrived, Lineage};
 use members::Links;
 use reads::{Purpose, Reads};
 use tickets::{Asked, Tickets};
@@ -55,6 +57,9 @@ pub struct Node {
     alarms: Alarms,
     cluster: Arc<Cluster>,
     links: Links,
+    /// A state that came from elsewhere and waits for raft's word.
+    arrived: Option<Arrived>,
+    lineage: Lineage,
     /// Who waits for which member to lead.
     transfers: Vec<(Ticket, NodeId)>,
     /// The last entry applied.
@@ -113,6 +118,8 @@ impl Node {
             alarms: start.alarms,
             cluster: Arc::new(start.cluster),
             links: Links::default(),
+            arrived: None,
+            lineage: Lineage::default(),
             transfers: Vec::new(),
             applied: start.applied,
             tickets: Tickets::new(duties::request_timeout(&config)),
@@ -248,18 +255,16 @@ impl Node {
             }
             while let Some(ready) = self.raft.poll() {
                 match ready {
-                    Ready::Send { to, message } => {
-                        self.outputs.push_back(Output::Send { to, message });
-                    }
+                    Ready::Send { to, message } => match message.body {
+                        Body::Snapshot { .. } => self.send_state(to, message.term),
+                        _ => self.outputs.push_back(Output::Send { to, message }),
+                    },
                     Ready::Persist { mark, write } => {
                         self.checkpoints.logged(&write);
                         self.outputs.push_back(Output::Persist { mark, write });
                     }
                     Ready::Read { context, index } => self.reads.confirm(context, index),
-                    Ready::Restore { from, .. } => {
-                        let why = "its state cannot be taken over by this build";
-                        self.note(Note::PeerRefused { peer: from, why });
-                    }
+                    Ready::Restore { from, index, .. } => self.install(from, index),
                     Ready::Note(note) => self.outputs.push_back(Output::Note(note)),
                 }
             }

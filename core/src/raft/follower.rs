@@ -112,9 +112,12 @@ impl Raft {
     }
 
     fn on_snapshot(&mut self, from: NodeId, index: Index, term: Term, config: super::Config) {
-        if index <= self.log.commit || self.log.term(index) == Some(term) {
-            // Nothing in it is news.
-            self.commit_to(index.min(self.log.last()));
+        let mine = config.everybody().contains(&self.options.id);
+        if index <= self.log.commit || self.log.term(index) == Some(term) || !mine {
+            // Nothing in it is news, or it is not for this member.
+            if mine {
+                self.commit_to(index.min(self.log.last()));
+            }
             let index = self.log.commit;
             self.hold(from, self.term, Body::AppendAck { index, reject: None });
             return;

@@ -446,13 +446,28 @@ impl Raft {
         }
     }
 
-    /// A state that came from elsewhere is in place of the log.
+    /// A state that came from elsewhere is in place of the log. Its sender hears of it with
+    /// [`acknowledge`](Raft::acknowledge), once it is durable.
     pub fn restored(&mut self, index: Index, term: Term, config: Config) {
         self.log.restore(index, term);
         self.config = config;
         self.applied = index;
         self.writing.clear();
-        self.hold(self.leader, self.term, Body::AppendAck { index, reject: None });
+    }
+
+    /// A state that came from elsewhere is durable: the leader may go on behind it.
+    pub fn acknowledge(&mut self, now: Instant, index: Index) {
+        self.now = self.now.max(now);
+        if self.is_follower() {
+            self.hold(self.leader, self.term, Body::AppendAck { index, reject: None });
+        }
+    }
+
+    /// Whether a peer is on its way to a state, and will need the log behind it.
+    #[must_use]
+    pub fn feeds_state(&self) -> bool {
+        let fed = |progress: &Progress| matches!(progress.feed, Feed::Snapshot(_));
+        matches!(&self.role, Role::Leader(leader) if leader.peers.values().any(fed))
     }
 
     /// The next thing for the outside. What came since the last time is one write.

@@ -62,12 +62,21 @@ impl<'a> Backend<'a> {
         Ok(Records { items: self.db.bucket(b"key")?.map(|bucket| bucket.items()) })
     }
 
+    /// Up to which revision versions shall be forgotten, whether that was finished or not; -1
+    /// where it was never asked for.
+    ///
+    /// # Errors
+    /// Where the bucket is damaged.
+    pub fn compacted(&self) -> Result<i64, Damage> {
+        Ok(self.scheduled_compaction()?.max(self.finished_compaction()?).unwrap_or(-1))
+    }
+
     /// The key space. A compaction that etcd had promised and not finished is finished in it.
     ///
     /// # Errors
     /// Where a bucket is damaged, or holds what no store can.
     pub fn store(&self) -> Result<Store, Damage> {
-        let promised = self.scheduled_compaction()?.max(self.finished_compaction()?).unwrap_or(-1);
+        let promised = self.compacted()?;
         let mut fault = None;
         let sound =
             self.records()?.map_while(|record| record.map_err(|why| fault = Some(why)).ok());

@@ -44,7 +44,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// What a checkpoint holds. It knows of no removed member, no downgrade and no user.
+    /// What a checkpoint holds. It knows of no downgrade and no user.
     #[must_use]
     pub fn of(checkpoint: &Checkpoint) -> Contents {
         Contents {
@@ -55,7 +55,7 @@ impl Contents {
             leases: checkpoint.leases.clone(),
             alarms: checkpoint.alarms.clone(),
             cluster: checkpoint.cluster.clone(),
-            removed: Vec::new(),
+            removed: checkpoint.cluster.removed.iter().copied().collect(),
             downgrade: None,
             auth: Auth::default(),
         }

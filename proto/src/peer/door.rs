@@ -3,6 +3,7 @@
 use super::headers::{self, Identity};
 use super::members;
 use super::message::decode;
+use super::state::{Announced, Head};
 use super::stream::{Channel, Endless, Out};
 use crate::service::{Desk, Services, plain};
 use crate::wire::etcdserverpb as pb;
@@ -11,12 +12,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Limited};
+use keel_core::node::Restored;
 use keel_core::raft::Message;
-use keel_core::{LeaseId, NodeId, Order, Refusal, Reply};
+use keel_core::{LeaseId, NodeId, Order, Refusal, Reply, Term};
 use prost::Message as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::body::Body;
 use tonic::codegen::StdError;
 
@@ -28,6 +30,8 @@ const PROTOBUF: &str = "application/protobuf";
 const MESSAGE_MAX: usize = 64 * 1024 * 1024;
 /// A question about a lease, at most.
 const LEASE_MAX: usize = 64 * 1024;
+/// Pieces of a state that may wait to be taken in.
+const PIECES: usize = 16;
 /// Messages that may wait for a peer to read them, as in etcd.
 const QUEUE: usize = 4096;
 
@@ -50,6 +54,33 @@ pub enum Heard {
         /// Where to put it.
         queue: mpsc::Sender<Out>,
     },
+    /// A peer begins to send its state; the pieces follow.
+    StateComes {
+        /// What it is.
+        announced: Announced,
+        /// The database.
+        pieces: mpsc::Receiver<Piece>,
+        /// How taking it in ended.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+    /// A peer's state is here, whole.
+    State {
+        /// From whom.
+        from: NodeId,
+        /// In which term it was sent.
+        term: Term,
+        /// What it is.
+        state: Box<Restored>,
+        /// That it is here.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+    /// How bringing a peer the state ended.
+    StateSent {
+        /// Whose.
+        peer: NodeId,
+        /// Whether it has it.
+        arrived: bool,
+    },
     /// A peer can be reached, and speaks this version.
     Up {
         /// Who.
@@ -64,6 +95,15 @@ pub enum Heard {
     },
     /// A peer says that this member was removed from the cluster.
     Expelled,
+}
+
+/// A part of a database on its way.
+#[derive(Debug)]
+pub enum Piece {
+    /// More of it.
+    Bytes(Bytes),
+    /// It is whole.
+    End,
 }
 
 /// Answers peers; clones share it.
@@ -137,6 +177,10 @@ impl Inner {
             "/raft" => {
                 method(&request, Method::POST)?;
                 self.message(request).await
+            }
+            super::state::PATH => {
+                method(&request, Method::POST)?;
+                self.state(request).await
             }
             "/raft/probing" => {
                 let now = (self.date)();
@@ -242,6 +286,58 @@ impl Inner {
         Ok(empty(StatusCode::NO_CONTENT))
     }
 
+    /// A whole state: the message in front is read here, the database by whoever has a place
+    /// for it.
+    async fn state<B>(&self, request: Request<B>) -> Result<Response<Body>, Refused>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<StdError> + Send + 'static,
+    {
+        self.me.admit(request.headers()).map_err(|(status, text)| refused(status, text))?;
+        let undecodable = |why: String| {
+            let text = format!("failed to decode raft message ({why})");
+            refused(StatusCode::BAD_REQUEST, text)
+        };
+        let mut body = Box::pin(request.into_body());
+        let mut head = Head::default();
+        let (message, first) = loop {
+            if let Some(whole) = head.take().map_err(undecodable)? {
+                break whole;
+            }
+            let bytes = next_bytes(&mut body).await.map_err(undecodable)?;
+            let ended = || undecodable(String::from("unexpected EOF"));
+            head.feed(&bytes.ok_or_else(ended)?);
+        };
+        if self.is_removed(NodeId(message.from())) {
+            return Ok(forbidden("cannot process message from removed member"));
+        }
+        if NodeId(message.to()) != self.me.member {
+            return Ok(forbidden("cannot process message to mismatch member"));
+        }
+        let Some(announced) = Announced::of(message) else {
+            return Err(refused(StatusCode::BAD_REQUEST, "wrong raft message type"));
+        };
+        let failed = |why: String| {
+            let text = format!("failed to save KV snapshot ({why})");
+            refused(StatusCode::INTERNAL_SERVER_ERROR, text)
+        };
+        let (pieces, receiver) = mpsc::channel(PIECES);
+        let (answer, taken) = oneshot::channel();
+        self.hear(Heard::StateComes { announced, pieces: receiver, answer }).await?;
+        let mut piece = Some(first);
+        while let Some(bytes) = piece {
+            if pieces.send(Piece::Bytes(bytes)).await.is_err() {
+                break; // Whoever takes it in has given up, and says why.
+            }
+            piece = next_bytes(&mut body).await.map_err(failed)?;
+        }
+        // The same.
+        let _ = pieces.send(Piece::End).await;
+        drop(pieces);
+        let taken = taken.await.unwrap_or_else(|_| Err(String::from("server is stopping")));
+        taken.map(|()| empty(StatusCode::NO_CONTENT)).map_err(failed)
+    }
+
     async fn keep_alive<B>(&self, request: Request<B>) -> Result<Response<Body>, Refused>
     where
         B: HttpBody + Send + 'static,
@@ -306,10 +402,9 @@ impl Inner {
                 StatusCode::PRECONDITION_FAILED,
                 "membership: can only promote a learner member",
             )),
-            Err(why @ Refusal::LearnerNotReady) => Err(refused(
-                StatusCode::PRECONDITION_FAILED,
-                crate::refusal::status(why).message(),
-            )),
+            Err(why @ Refusal::LearnerNotReady) => {
+                Err(refused(StatusCode::PRECONDITION_FAILED, crate::refusal::status(why).message()))
+            }
             Err(why) => {
                 let text = crate::refusal::status(why).message().to_owned();
                 Err(refused(StatusCode::INTERNAL_SERVER_ERROR, text))
@@ -345,6 +440,26 @@ impl Inner {
             }
         }
         Ok(plain(StatusCode::OK, JSON, answer + "}"))
+    }
+}
+
+/// The next bytes of a body; nothing at its end.
+async fn next_bytes<B>(body: &mut std::pin::Pin<Box<B>>) -> Result<Option<Bytes>, String>
+where
+    B: HttpBody + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    loop {
+        match body.frame().await {
+            None => return Ok(None),
+            Some(Err(error)) => return Err(error.into().to_string()),
+            Some(Ok(frame)) => {
+                if let Ok(mut data) = frame.into_data() {
+                    let len = bytes::Buf::remaining(&data);
+                    return Ok(Some(bytes::Buf::copy_to_bytes(&mut data, len)));
+                }
+            }
+        }
     }
 }
 

@@ -86,11 +86,8 @@ mod tests {
 
     #[test]
     fn members_are_written_as_etcd_writes_them() {
-        let learner = Member {
-            peer_urls: vec!["http://a:2380".into()],
-            learner: true,
-            ..Member::default()
-        };
+        let learner =
+            Member { peer_urls: vec!["http://a:2380".into()], learner: true, ..Member::default() };
         let started = Member {
             name: "b".into(),
             peer_urls: vec!["http://b:2380".into()],

@@ -248,8 +248,7 @@ mod tests {
     fn every_kind_of_message_comes_back_as_it_went() {
         let empty = Entry { term: Term(7), index: Index(4), payload: Payload::Empty };
         let context = Bytes::from_static(b"12345678");
-        let config =
-            Config { voters: [NodeId(1), NodeId(2)].into(), ..Config::default() };
+        let config = Config { voters: [NodeId(1), NodeId(2)].into(), ..Config::default() };
         for body in [
             Body::Append {
                 prev: Index(3),

@@ -13,7 +13,9 @@ pub mod door;
 pub mod headers;
 pub mod members;
 pub mod message;
+pub mod state;
 pub mod stream;
+mod v2;
 
 pub use call::{Ask, Caller, Said};
 pub use door::{Door, Heard};

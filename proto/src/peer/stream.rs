@@ -321,11 +321,8 @@ mod tests {
     use keel_core::entry::{Entry, Payload};
 
     fn append(term: u64, prev: (u64, u64), entries: &[u64], commit: u64) -> Message {
-        let entry = |index: &u64| Entry {
-            term: Term(term),
-            index: Index(*index),
-            payload: Payload::Empty,
-        };
+        let entry =
+            |index: &u64| Entry { term: Term(term), index: Index(*index), payload: Payload::Empty };
         Message {
             term: Term(term),
             body: Body::Append {

@@ -3,9 +3,9 @@
 use super::Desk;
 use crate::convert;
 use crate::ids;
-use crate::urls;
 use crate::peer::{Said, members};
 use crate::refusal;
+use crate::urls;
 use crate::wire::etcdserverpb as pb;
 use http::StatusCode;
 use keel_core::members::{Cluster, Member};

@@ -1,9 +1,9 @@
 //! Leases.
 
 use super::Desk;
+use crate::peer::Said;
 use crate::refusal;
 use crate::wire::etcdserverpb as pb;
-use crate::peer::Said;
 use crate::wire::tree::leasepb;
 use http::StatusCode;
 use keel_core::command::Command;

@@ -234,7 +234,11 @@ fn serves_as_learner(path: &str) -> bool {
 }
 
 /// A plain answer of a page.
-pub(crate) fn plain(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Response<Body> {
+pub(crate) fn plain(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<String>,
+) -> Response<Body> {
     let body = Body::new(http_body_util::Full::new(bytes::Bytes::from(body.into())));
     let mut response = Response::new(body);
     *response.status_mut() = status;

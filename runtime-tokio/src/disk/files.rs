@@ -53,6 +53,15 @@ impl Files {
         Ok(Files { dir, backend, open, direct, commits, paced })
     }
 
+    /// A file that has no name any more.
+    pub(super) fn unnamed(&self) -> io::Result<fs::File> {
+        let path = self.dir.path().join("member/incoming.tmp");
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    }
+
     /// A failure on one of the files.
     pub(super) fn failure(
         &self,

@@ -1,6 +1,6 @@
 //! Questions for whoever leads: asked until somebody answers or the time is up.
 
-use super::http1::{Connection, whole};
+use super::http1::{Connection, full, whole};
 use crate::net::Net;
 use http::Method;
 use keel_core::{NodeId, Refusal};
@@ -66,7 +66,7 @@ async fn once<N: Net>(
         let headers = me.of_request(leader);
         let asked = async {
             let mut connection = Connection::open(net, url).await?;
-            let response = connection.send(Method::POST, path, headers, body.clone()).await?;
+            let response = connection.send(Method::POST, path, headers, full(body.clone())).await?;
             let status = response.status();
             io::Result::Ok((status, whole(response, ANSWER_MAX).await?))
         };

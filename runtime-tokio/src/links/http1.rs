@@ -9,10 +9,11 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::time::Duration;
+use tonic::body::Body;
 
 /// A connection on which requests follow each other.
 pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Body>,
     host: HeaderValue,
 }
 
@@ -56,16 +57,21 @@ impl Connection {
         method: Method,
         path: &str,
         headers: HeaderMap,
-        body: Bytes,
+        body: Body,
     ) -> io::Result<Response<Incoming>> {
         self.sender.ready().await.map_err(io::Error::other)?;
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(io::Error::other)?;
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::HOST, self.host.clone());
         self.sender.send_request(request).await.map_err(io::Error::other)
     }
+}
+
+/// A body that is here whole.
+pub(crate) fn full(bytes: Bytes) -> Body {
+    Body::new(Full::new(bytes))
 }
 
 /// The whole body of an answer, if it is within bounds.
@@ -85,12 +91,14 @@ pub(crate) async fn get<N: Net>(
     let ask = async {
         let mut connection = Connection::open(net, url).await?;
         let headers = HeaderMap::new();
-        let response = connection.send(Method::GET, path, headers, Bytes::new()).await?;
+        let response = connection.send(Method::GET, path, headers, Body::empty()).await?;
         if !response.status().is_success() {
             return Err(io::Error::other(format!("{url}{path} answers {}", response.status())));
         }
         let headers = response.headers().clone();
         Ok((headers, whole(response, most).await?))
     };
-    tokio::time::timeout(patience, ask).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(patience, ask)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -3,7 +3,6 @@
 use super::http1::Connection;
 use super::{SILENCE, Way};
 use crate::net::Net;
-use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -11,6 +10,7 @@ use keel_proto::peer::{Channel, Heard, Reader, headers};
 use std::io;
 use std::time::Duration;
 use tokio::time::timeout;
+use tonic::body::Body;
 
 /// Between two attempts, as in etcd.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ async fn open<N: Net>(way: &Way<N>, channel: Channel) -> io::Result<Response<Inc
     let mut connection = Connection::open(&way.net, &url).await?;
     let path = format!("/raft/stream/{}/{}", channel.name(), way.me.member);
     let headers = way.me.of_request(way.peer);
-    connection.send(Method::GET, &path, headers, Bytes::new()).await
+    connection.send(Method::GET, &path, headers, Body::empty()).await
 }
 
 /// Reads messages until the connection ends, is silent for too long, or makes no sense.

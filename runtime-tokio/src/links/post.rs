@@ -1,6 +1,6 @@
 //! The way for messages while a peer does not read: one request each, on one connection.
 
-use super::http1::Connection;
+use super::http1::{Connection, full};
 use super::{SILENCE, Way};
 use crate::net::Net;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -40,7 +40,7 @@ async fn one<N: Net>(
     let kind = HeaderValue::from_static("application/protobuf");
     headers.insert(header::CONTENT_TYPE, kind);
     let body = bytes(way.me.member, way.peer, message);
-    let response = connection.send(Method::POST, "/raft", headers, body).await?;
+    let response = connection.send(Method::POST, "/raft", headers, full(body)).await?;
     match response.status() {
         StatusCode::NO_CONTENT => {
             *kept = Some(connection);

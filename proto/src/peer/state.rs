@@ -1,0 +1,190 @@
+//! A whole state between members: the message that announces it, and etcd's database behind it
+//! (semantics §8.9, §9e.4).
+
+use super::headers::Identity;
+use super::message::{decode, encode};
+use crate::bbolt::{Backend, Contents, Export, survey};
+use crate::wire::tree::raftpb;
+use crate::yielding::yield_now;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use keel_core::members::Cluster;
+use keel_core::mvcc::{Import, Store};
+use keel_core::node::Restored;
+use keel_core::raft::{Body, Message};
+use keel_core::state::Checkpoint;
+use keel_core::{Index, NodeId, Term};
+use prost::Message as _;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Where a state is posted.
+pub const PATH: &str = "/raft/snapshot";
+/// The announcing message, at most.
+const MESSAGE_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of one piece of the database.
+const PIECE: usize = 32 * 1024;
+/// Records that are looked at between two chances for others: see `yielding`.
+const STEP: usize = 64;
+
+/// A state on its way out, as the body of a request.
+#[derive(Debug)]
+pub struct Sending {
+    head: Option<Bytes>,
+    export: Export,
+    /// Whether others had their chance since the last piece.
+    rested: bool,
+}
+
+impl Sending {
+    /// Prepares a state for a peer: measures it, and lets others run meanwhile.
+    pub async fn prepare(me: &Identity, to: NodeId, term: Term, state: &Checkpoint) -> Sending {
+        let body =
+            Body::Snapshot { index: state.index, term: state.term, config: state.config.clone() };
+        let mut message = encode(me.member, to, &Message { term, body });
+        if let Some(snapshot) = &mut message.snapshot {
+            snapshot.data = Some(super::v2::store(&state.cluster).into());
+        }
+        let mut head = BytesMut::new();
+        head.put_u64(message.encoded_len() as u64);
+        message.encode(&mut head).expect("a buffer that grows has room");
+        let mut survey = survey(Contents::of(state));
+        while !survey.step(STEP) {
+            yield_now().await;
+        }
+        Sending { head: Some(head.freeze()), export: survey.finish(), rested: true }
+    }
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        self.rested = !self.rested;
+        if self.rested {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.export.next_piece(PIECE).map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // etcd sends it in chunks of unsaid number, too.
+        SizeHint::default()
+    }
+}
+
+/// The front of a state on its way in: the announcing message, and what of the database came
+/// with it.
+#[derive(Debug, Default)]
+pub(super) struct Head(BytesMut);
+
+impl Head {
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The message, once it is here whole, and the first bytes of the database.
+    pub(super) fn take(&mut self) -> Result<Option<(raftpb::Message, Bytes)>, String> {
+        let Some(len) = self.0.first_chunk().map(|len| u64::from_be_bytes(*len)) else {
+            return Ok(None);
+        };
+        if len > MESSAGE_MAX {
+            return Err(format!("message of {len} bytes exceeds the limit"));
+        }
+        let len = usize::try_from(len).expect("it was bounded");
+        if self.0.len() < 8 + len {
+            return Ok(None);
+        }
+        self.0.advance(8);
+        let message = self.0.split_to(len).freeze();
+        let message = raftpb::Message::decode(message).map_err(|error| error.to_string())?;
+        Ok(Some((message, std::mem::take(&mut self.0).freeze())))
+    }
+}
+
+/// What the announcing message says.
+#[derive(Clone, Debug)]
+pub struct Announced {
+    /// The sender.
+    pub from: NodeId,
+    /// In which term it was sent.
+    pub term: Term,
+    /// The state's last entry.
+    pub index: Index,
+    /// Its term.
+    pub at: Term,
+    /// Who votes and learns as of it.
+    pub config: keel_core::raft::Config,
+}
+
+impl Announced {
+    pub(super) fn of(message: raftpb::Message) -> Option<Announced> {
+        let from = NodeId(message.from());
+        let Message { term, body } = decode(message).ok()?;
+        let Body::Snapshot { index, term: at, config } = body else { return None };
+        Some(Announced { from, term, index, at, config })
+    }
+}
+
+/// Makes the state of a database that came whole; lets others run meanwhile.
+///
+/// # Errors
+///
+/// Where the database is damaged, or not what was announced.
+pub async fn restored(
+    cluster_id: u64,
+    announced: &Announced,
+    database: &[u8],
+) -> Result<Restored, String> {
+    let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
+    let read = read(&backend).await;
+    let (store, index) = read.map_err(|damage| damage.to_string())?;
+    if index != announced.index {
+        return Err(format!(
+            "the database stands at entry {}, not at {} as announced",
+            index.0, announced.index.0
+        ));
+    }
+    let rest = || -> Result<Restored, crate::bbolt::Damage> {
+        Ok(Restored {
+            index,
+            term: announced.at,
+            store,
+            leases: backend.leases()?,
+            alarms: backend.alarms()?,
+            cluster: Cluster {
+                id: cluster_id,
+                members: backend.members()?,
+                removed: backend.removed()?.into_iter().collect(),
+                version: backend.cluster_version()?,
+            },
+            config: announced.config.clone(),
+        })
+    };
+    rest().map_err(|damage| damage.to_string())
+}
+
+async fn read(backend: &Backend<'_>) -> Result<(Store, Index), crate::bbolt::Damage> {
+    let mut import = Import::new();
+    let damage = |why| crate::bbolt::Damage { at: 0, why };
+    for (nth, record) in backend.records()?.enumerate() {
+        let (at, tombstone, bytes) = record?;
+        // What a restored snapshot leaves behind is no key.
+        if !bytes.is_empty() {
+            import.push(at, tombstone, &Bytes::copy_from_slice(bytes)).map_err(damage)?;
+        }
+        if nth % STEP == 0 {
+            yield_now().await;
+        }
+    }
+    Ok((import.finish(1, backend.compacted()?), backend.index()?))
+}

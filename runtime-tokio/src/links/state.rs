@@ -1,0 +1,73 @@
+//! A whole state, to a peer and from one.
+
+use super::http1::Connection;
+use super::{SILENCE, Way};
+use crate::net::Net;
+use crate::spill::Spill;
+use http::{HeaderValue, Method, StatusCode, header};
+use keel_core::Term;
+use keel_core::state::Checkpoint;
+use keel_proto::peer::Heard;
+use keel_proto::peer::door::Piece;
+use keel_proto::peer::state::{Announced, PATH, Sending, restored};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tonic::body::Body;
+
+/// Sends a state to a peer and tells how that ended.
+pub(super) async fn send<N: Net>(way: Way<N>, term: Term, state: Arc<Checkpoint>) {
+    let arrived = post(&way, term, &state).await.is_ok();
+    way.tell(Heard::StateSent { peer: way.peer, arrived }).await;
+}
+
+async fn post<N: Net>(way: &Way<N>, term: Term, state: &Checkpoint) -> io::Result<()> {
+    let url = way.url().ok_or(io::ErrorKind::NotFound)?;
+    let mut connection = timeout(way.patience, Connection::open(&way.net, &url)).await??;
+    let sending = Sending::prepare(&way.me, way.peer, term, state).await;
+    let mut headers = way.me.of_request(way.peer);
+    let kind = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    let response = connection.send(Method::POST, PATH, headers, Body::new(sending)).await?;
+    match response.status() {
+        StatusCode::NO_CONTENT => Ok(()),
+        other => Err(io::Error::other(other.to_string())),
+    }
+}
+
+/// Takes a state in, and hands it to the driver when it is whole.
+pub(crate) async fn take(
+    cluster: u64,
+    announced: Announced,
+    mut pieces: mpsc::Receiver<Piece>,
+    spill: io::Result<Box<dyn Spill>>,
+    heard: mpsc::Sender<Heard>,
+    answer: oneshot::Sender<Result<(), String>>,
+) {
+    let taken = async {
+        let mut spill = spill.map_err(|error| error.to_string())?;
+        loop {
+            let piece = timeout(SILENCE + Duration::from_secs(25), pieces.recv()).await;
+            match piece.map_err(|_| String::from("the sender is silent"))? {
+                Some(Piece::Bytes(bytes)) => {
+                    spill.append(&bytes).map_err(|error| error.to_string())?;
+                }
+                Some(Piece::End) => break,
+                None => return Err(String::from("the sender broke off")),
+            }
+        }
+        let database = spill.whole().map_err(|error| error.to_string())?;
+        restored(cluster, &announced, &database).await
+    };
+    match taken.await {
+        Ok(state) => {
+            let Announced { from, term, .. } = announced;
+            // Where nobody hears any more the server is about to end.
+            let _ = heard.send(Heard::State { from, term, state: Box::new(state), answer }).await;
+        }
+        // The sender may be gone, which is why it failed.
+        Err(why) => drop(answer.send(Err(why))),
+    }
+}
