@@ -92,11 +92,19 @@ pub(crate) enum Command {
     Endpoint {
         #[command(subcommand)]
         command: Endpoint,
+        /// All members of the cluster instead of the endpoints.
+        #[arg(long, global = true)]
+        cluster: bool,
     },
     /// Membership related commands.
     Member {
         #[command(subcommand)]
         command: Member,
+    },
+    /// Transfers leadership to another etcd cluster member.
+    MoveLeader {
+        /// The id in hexadecimal.
+        words: Vec<String>,
     },
     /// Alarm related commands.
     Alarm {
@@ -109,7 +117,11 @@ pub(crate) enum Command {
         command: Snapshot,
     },
     /// Defragments the storage of the members with given endpoints.
-    Defrag,
+    Defrag {
+        /// All members of the cluster instead of the endpoints.
+        #[arg(long)]
+        cluster: bool,
+    },
     /// Commands for checking properties of the cluster.
     Check {
         #[command(subcommand)]
@@ -305,6 +317,35 @@ pub(crate) enum Endpoint {
 /// `member`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Member {
+    /// Adds a member into the cluster.
+    Add {
+        /// The new member's name.
+        words: Vec<String>,
+        /// Where its peers will reach it, separated by commas.
+        #[arg(long, default_value = "")]
+        peer_urls: String,
+        /// It only learns.
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Removes a member from the cluster.
+    Remove {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+    },
+    /// Updates a member in the cluster.
+    Update {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+        /// Where its peers will reach it, separated by commas.
+        #[arg(long, default_value = "")]
+        peer_urls: String,
+    },
+    /// Promotes a non-voting member in the cluster.
+    Promote {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+    },
     /// Lists all members in the cluster.
     List {
         /// Linearizable (l) or serializable (s).

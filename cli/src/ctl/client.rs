@@ -73,6 +73,20 @@ impl Client {
         Ok(Client { endpoints: vec![endpoint.to_owned()], channel, ..self.clone() })
     }
 
+    /// The same, for all members of the cluster if told so.
+    pub(super) async fn of(&self, cluster: bool) -> Result<Client, Failed> {
+        if !cluster {
+            return Ok(self.clone());
+        }
+        let request = pb::MemberListRequest { linearizable: true };
+        let list = self.short(self.cluster().member_list(request)).await;
+        let list = list.map_err(|failed| {
+            failed.wrapped("failed to fetch endpoints from etcd cluster member list")
+        })?;
+        let endpoints = list.members.into_iter().flat_map(|member| member.client_ur_ls).collect();
+        Ok(Client { endpoints, ..self.clone() })
+    }
+
     services! {
         kv: KvClient,
         lease: LeaseClient,

@@ -183,11 +183,21 @@ pub(super) fn status(status: &pb::StatusResponse) -> String {
 
 /// A list of members; with `hex`, its ids are texts in hexadecimal, as nowhere else in etcdctl.
 pub(super) fn members(list: &pb::MemberListResponse, hex: bool) -> String {
+    change_of_members(list.header, &list.members, None, hex)
+}
+
+/// What a change of the membership answers: the member that it made, if it did, and all.
+pub(super) fn change_of_members(
+    header: Option<pb::ResponseHeader>,
+    members: &[pb::Member],
+    member: Option<&pb::Member>,
+    hex: bool,
+) -> String {
     let id = |object: Object, name: &str, id: u64| match hex {
         true => object.raw(name, quoted(&format!("{id:x}"))),
         false => object.uint(name, id),
     };
-    let members = list.members.iter().map(|member| {
+    let shown = |member: &pb::Member| {
         let texts = |texts: &[String]| texts.iter().map(|text| quoted(text)).collect();
         id(Object::new(), "ID", member.id)
             .text("name", &member.name)
@@ -195,12 +205,17 @@ pub(super) fn members(list: &pb::MemberListResponse, hex: bool) -> String {
             .list("clientURLs", texts(&member.client_ur_ls))
             .flag("isLearner", member.is_learner)
             .done()
-    });
-    let header = list.header.unwrap_or_default();
+    };
+    let header = header.unwrap_or_default();
     let ids = id(Object::new(), "cluster_id", header.cluster_id);
     let ids = id(ids, "member_id", header.member_id).int("revision", header.revision);
     let header = ids.uint("raft_term", header.raft_term).done();
-    Object::new().raw("header", header).list("members", members.collect()).done()
+    let object = Object::new().raw("header", header);
+    let object = match member {
+        Some(member) => object.raw("member", shown(member)),
+        None => object,
+    };
+    object.list("members", members.iter().map(shown).collect()).done()
 }
 
 pub(super) fn alarms(list: &pb::AlarmResponse) -> String {

@@ -1,10 +1,10 @@
-//! `member`, `alarm`, `snapshot` and `defrag`.
+//! `alarm`, `snapshot` and `defrag`.
 
 use super::Failed;
-use super::args::{Alarm, Member, Snapshot};
+use super::args::{Alarm, Snapshot};
 use super::client::Client;
 use super::json;
-use super::output::{Format, Output, human, print, table};
+use super::output::{Output, human};
 use indicatif::{ProgressBar, ProgressStyle};
 use keel_proto::pb::etcdserverpb as pb;
 use prost::Message;
@@ -12,54 +12,6 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
-
-pub(super) async fn member(client: &Client, output: Output, command: Member) -> Result<(), Failed> {
-    let Member::List { consistency } = command;
-    let linearizable = match consistency.as_str() {
-        "l" => true,
-        "s" => false,
-        other => return Err(Failed::arguments(format!("unknown consistency flag {other:?}"))),
-    };
-    let request = pb::MemberListRequest { linearizable };
-    let list = client.short(client.cluster().member_list(request)).await?;
-    let row = |member: &pb::Member| {
-        let standing = if member.name.is_empty() { "unstarted" } else { "started" };
-        vec![
-            format!("{:x}", member.id),
-            standing.to_owned(),
-            member.name.clone(),
-            member.peer_ur_ls.join(","),
-            member.client_ur_ls.join(","),
-            member.is_learner.to_string(),
-        ]
-    };
-    if output.format == Format::Table {
-        let heads = ["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"];
-        let rows: Vec<_> = list.members.iter().map(row).collect();
-        return Ok(print(table(&heads, &rows).as_bytes())?);
-    }
-    output.forms(
-        Some(list.encode_to_vec()),
-        || list.members.iter().map(|member| row(member).join(", ") + "\n").collect(),
-        || json::members(&list, output.hex),
-        |lines| {
-            lines.header_without_revision(list.header.as_ref());
-            for member in &list.members {
-                lines.id("ID", member.id);
-                lines.line("Name", json::quoted(&member.name));
-                for url in &member.peer_ur_ls {
-                    lines.line("PeerURL", json::quoted(url));
-                }
-                for url in &member.client_ur_ls {
-                    lines.line("ClientURL", json::quoted(url));
-                }
-                lines.line("IsLearner", member.is_learner);
-                lines.text.push('\n');
-            }
-        },
-    )?;
-    Ok(())
-}
 
 pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Result<(), Failed> {
     let all = client.short(client.maintenance().alarm(pb::AlarmRequest::default())).await?;

@@ -12,6 +12,7 @@ mod json;
 mod keys;
 mod lease;
 mod maintenance;
+mod member;
 mod output;
 mod perf;
 mod txn;
@@ -142,11 +143,14 @@ async fn run(args: Args) -> Result<(), Failed> {
         Command::Watch(watch) => watch::run(&client, output, watch).await,
         Command::Compaction(compaction) => keys::compaction(&client, compaction).await,
         Command::Lease { command } => lease::run(&client, output, command).await,
-        Command::Endpoint { command } => endpoint::run(&client, output, command).await,
-        Command::Member { command } => maintenance::member(&client, output, command).await,
+        Command::Endpoint { command, cluster } => {
+            endpoint::run(&client.of(cluster).await?, output, command).await
+        }
+        Command::Member { command } => member::run(&client, output, command).await,
+        Command::MoveLeader { words } => member::move_leader(&client, &words).await,
         Command::Alarm { command } => maintenance::alarm(&client, output, command).await,
         Command::Snapshot { command } => maintenance::snapshot(&client, command).await,
-        Command::Defrag => maintenance::defrag(&client).await,
+        Command::Defrag { cluster } => maintenance::defrag(&client.of(cluster).await?).await,
         Command::Check { command } => perf::run(&client, command).await,
         Command::Version => {
             let api = keel_proto::service::CLUSTER_VERSION.trim_end_matches(".0");

@@ -178,13 +178,9 @@ impl Node {
 
     /// Whether a majority would still be connected with one more voter.
     fn is_healthy_for_one_more(&self) -> Result<(), Refusal> {
-        let members = &self.cluster.members;
-        if members.len() == 1 {
-            return Ok(());
-        }
-        let connected = members.keys().filter(|id| self.is_connected(**id)).count();
-        let voters = self.cluster.voters().count() + 1;
-        if connected < voters / 2 + 1 { Err(Refusal::Unhealthy) } else { Ok(()) }
+        let voters = self.cluster.voters().count();
+        let healthy = voters == 1 || self.connected_voters() > (voters + 1) / 2;
+        if healthy { Ok(()) } else { Err(Refusal::Unhealthy) }
     }
 
     /// A change of the membership is committed: it takes effect in raft's configuration and in
