@@ -1,9 +1,10 @@
 //! Drives etcd servers side by side and prints a table of ratios.
 
 use clap::Parser;
+use keel_cli::load::cluster::Cluster;
 use keel_cli::load::process::Server;
 use keel_cli::load::table::Table;
-use keel_cli::load::{big, rows};
+use keel_cli::load::{big, failover, rows};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -15,8 +16,11 @@ struct Args {
     /// Servers as name=path; the first is compared to the second.
     #[arg(long = "server", required = true, value_parser = name_and_path)]
     servers: Vec<(String, PathBuf)>,
-    /// Rows to run; all when none is named. `big` must be named.
+    /// Rows to run; all when none is named. `big` and `no-leader` must be named.
     rows: Vec<String>,
+    /// How many members of each server make a cluster.
+    #[arg(long, default_value_t = 1)]
+    members: usize,
     /// How often the servers take turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -84,18 +88,27 @@ async fn run_in(args: &Args, base: &Path) -> io::Result<(Table, Vec<String>)> {
     if !rows.is_empty() {
         let mut servers = Vec::new();
         for (name, path) in &args.servers {
-            servers.push(start(args, base, name, path).await?);
+            servers.push((name, start_cluster(args, base, name, path).await?));
         }
         let span = Duration::from_secs(args.seconds);
         for row in rows {
-            for server in &servers {
+            for (_, server) in &servers {
                 rows::run(row, server, Duration::from_secs(1)).await?; // Warms up.
             }
             for _ in 0..args.rounds {
-                for server in &servers {
-                    eprintln!("{row}: {}", server.name);
-                    table.add(row, &server.name, rows::run(row, server, span).await?);
+                for (name, server) in &servers {
+                    eprintln!("{row}: {name}");
+                    table.add(row, name, rows::run(row, server, span).await?);
                 }
+            }
+        }
+    }
+    if named("no-leader") {
+        for (name, path) in &args.servers {
+            let mut cluster = start_cluster(args, base, &format!("{name}-leader"), path).await?;
+            for _ in 0..args.rounds {
+                eprintln!("no-leader: {name}");
+                table.add("no-leader", name, failover::run(&mut cluster).await?);
             }
         }
     }
@@ -107,6 +120,11 @@ async fn run_in(args: &Args, base: &Path) -> io::Result<(Table, Vec<String>)> {
         }
     }
     Ok((table, names))
+}
+
+async fn start_cluster(args: &Args, base: &Path, name: &str, path: &Path) -> io::Result<Cluster> {
+    let binaries = vec![path.to_path_buf(); args.members];
+    Cluster::start(&base.join(name), &binaries, args.server_core, &args.server_args).await
 }
 
 async fn start(args: &Args, base: &Path, name: &str, path: &Path) -> io::Result<Server> {

@@ -22,9 +22,10 @@ pub struct Push {
 /// Makes the message of the n-th call.
 pub type Make = Rc<dyn Fn(u64) -> Vec<u8>>;
 
-/// Calls one method as fast as it answers. Must run on a `LocalSet`.
+/// Calls one method as fast as it answers, its connections spread over the members. Must run on
+/// a `LocalSet`.
 pub async fn closed_loop(
-    addr: &str,
+    addrs: &[String],
     push: Push,
     method: &Method,
     make: Make,
@@ -34,7 +35,7 @@ pub async fn closed_loop(
     let mut tasks = JoinSet::new();
     for n in 0..conns {
         let mine = push.clients / conns + usize::from(n < push.clients % conns);
-        let conn = Conn::connect(addr).await?;
+        let conn = Conn::connect(&addrs[n % addrs.len()]).await?;
         let numbers = Numbers { next: n as u64, step: conns as u64 };
         let (method, make) = (method.clone(), Rc::clone(&make));
         tasks.spawn_local(one_connection(conn, mine, until, method, make, numbers));
@@ -100,13 +101,18 @@ async fn one_connection(
 }
 
 /// Sends a message on each of many streams again whenever it was answered: lease keep-alives.
-pub async fn ping_pong(addr: &str, push: Push, method: &Method, make: Make) -> io::Result<Samples> {
+pub async fn ping_pong(
+    addrs: &[String],
+    push: Push,
+    method: &Method,
+    make: Make,
+) -> io::Result<Samples> {
     let conns = push.conns.clamp(1, push.clients);
     let until = Instant::now() + push.span;
     let mut tasks = JoinSet::new();
     for n in 0..conns {
         let mine = push.clients / conns + usize::from(n < push.clients % conns);
-        let mut conn = Conn::connect(addr).await?;
+        let mut conn = Conn::connect(&addrs[n % addrs.len()]).await?;
         let (method, make) = (method.clone(), Rc::clone(&make));
         let first = n as u64;
         tasks.spawn_local(async move {

@@ -7,6 +7,8 @@
 
 pub mod big;
 pub mod calls;
+pub mod cluster;
+pub mod failover;
 pub mod http2;
 pub mod process;
 pub mod rows;

@@ -7,6 +7,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// etcd's `--name`.
+    pub name: String,
+    /// The program.
+    pub binary: PathBuf,
+    /// Where its data and its last words lie.
+    pub dir: PathBuf,
+    /// The core that it is pinned to.
+    pub cpu: Option<usize>,
+    /// `host:port` for clients.
+    pub client: String,
+    /// `host:port` for peers.
+    pub peer: String,
+    /// etcd's `--initial-cluster`.
+    pub cluster: String,
+    /// etcd's `--initial-cluster-state`.
+    pub state: &'static str,
+    /// Further arguments.
+    pub extra: Vec<String>,
+    /// What stands before the program: `ip netns exec …`, for one.
+    pub under: Vec<String>,
+}
+
 /// A server that this tool started.
 #[derive(Debug)]
 pub struct Server {
@@ -14,11 +39,7 @@ pub struct Server {
     pub name: String,
     /// `host:port` of its client port.
     pub addr: String,
-    binary: PathBuf,
-    dir: PathBuf,
-    cpu: Option<usize>,
-    peer: String,
-    extra: Vec<String>,
+    launch: Launch,
     child: Child,
 }
 
@@ -42,15 +63,36 @@ impl Server {
         cpu: Option<usize>,
         extra: &[String],
     ) -> io::Result<Server> {
-        let (client, peer) = (free_port()?, free_port()?);
-        let addr = format!("127.0.0.1:{client}");
-        let peer = format!("http://127.0.0.1:{peer}");
-        let (binary, dir, extra) = (binary.to_path_buf(), dir.to_path_buf(), extra.to_vec());
-        let child = spawn(&binary, &dir, cpu, &addr, &peer, &extra)?;
-        let name = name.to_owned();
-        let mut server = Server { name, addr, binary, dir, cpu, peer, extra, child };
+        let (client, peer) = (free_addr()?, free_addr()?);
+        let launch = Launch {
+            name: String::from("bench"),
+            binary: binary.to_path_buf(),
+            dir: dir.to_path_buf(),
+            cpu,
+            client,
+            cluster: format!("bench=http://{peer}"),
+            peer,
+            state: "new",
+            extra: extra.to_vec(),
+            under: Vec::new(),
+        };
+        let mut server = Server::launch(launch)?;
+        name.clone_into(&mut server.name);
         server.ready().await?;
         Ok(server)
+    }
+
+    /// Starts a member and does not wait for it.
+    pub fn launch(launch: Launch) -> io::Result<Server> {
+        let child = spawn(&launch)?;
+        let (name, addr) = (launch.name.clone(), launch.client.clone());
+        Ok(Server { name, addr, launch, child })
+    }
+
+    /// How it was started.
+    #[must_use]
+    pub fn launched(&self) -> &Launch {
+        &self.launch
     }
 
     /// Stops it as an operator would and starts it again; how long until it serves.
@@ -70,16 +112,40 @@ impl Server {
 
     /// Starts it again on its directory after [`stop`](Server::stop) or [`kill`](Server::kill).
     pub async fn revive(&mut self) -> io::Result<()> {
-        self.child = spawn(&self.binary, &self.dir, self.cpu, &self.addr, &self.peer, &self.extra)?;
+        self.relaunch()?;
         self.ready().await
     }
 
+    /// The same, without waiting for it.
+    pub fn relaunch(&mut self) -> io::Result<()> {
+        self.child = spawn(&self.launch)?;
+        Ok(())
+    }
+
+    /// Sends it a signal by its name: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-s", name, &pid]).status().map(drop)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// What it said before it ended.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        fs::read_to_string(self.launch.dir.join("stderr")).unwrap_or_default()
+    }
+
     /// Waits until it answers that it is healthy.
-    async fn ready(&mut self) -> io::Result<()> {
+    pub async fn ready(&mut self) -> io::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(120) {
             if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("{} ended: {status}", self.name)));
+                let said = self.last_words();
+                return Err(io::Error::other(format!("{} ended: {status}\n{said}", self.name)));
             }
             if healthy(&self.addr).await.unwrap_or(false) {
                 return Ok(());
@@ -115,8 +181,7 @@ impl Server {
 
     /// Asks it to stop and waits until it has.
     pub fn stop(&mut self) -> io::Result<()> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status()?;
+        self.signal("TERM")?;
         self.child.wait()?;
         Ok(())
     }
@@ -130,30 +195,22 @@ impl Drop for Server {
     }
 }
 
-fn spawn(
-    binary: &Path,
-    dir: &Path,
-    cpu: Option<usize>,
-    addr: &str,
-    peer: &str,
-    extra: &[String],
-) -> io::Result<Child> {
-    let client = format!("http://{addr}");
-    let mut command = match cpu {
-        None => Command::new(binary),
-        Some(cpu) => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &cpu.to_string()]).arg(binary);
-            command
-        }
-    };
-    command
-        .args(["--name", "bench", "--log-level", "error"])
+fn spawn(launch: &Launch) -> io::Result<Child> {
+    let Launch { name, binary, dir, cpu, client, peer, cluster, state, extra, under } = launch;
+    let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
+    let mut words = under.clone();
+    if let Some(cpu) = cpu {
+        words.extend(["taskset", "-c", &cpu.to_string()].map(String::from));
+    }
+    words.push(binary.display().to_string());
+    Command::new(&words[0])
+        .args(&words[1..])
+        .args(["--name", name, "--log-level", "error"])
         .arg("--data-dir")
         .arg(dir.join("data"))
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-        .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer])
-        .args(["--initial-cluster", &format!("bench={peer}")])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", cluster, "--initial-cluster-state", state])
         .args(extra)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -161,8 +218,9 @@ fn spawn(
         .spawn()
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// A loopback address that nobody listens on.
+pub fn free_addr() -> io::Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// One `GET /health` over HTTP/1.1.

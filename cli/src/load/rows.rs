@@ -1,8 +1,8 @@
 //! The rows of the table: what is asked of each server.
 
 use super::calls::{Make, Push, closed_loop, once, ping_pong};
+use super::cluster::Cluster;
 use super::http2::{Conn, Heard, Method};
-use super::process::Server;
 use super::stats::Samples;
 use keel_proto::pb::etcdserverpb as pb;
 use prost::Message;
@@ -22,27 +22,37 @@ pub struct Figure {
 }
 
 /// The rows that take turns between servers many times.
-pub const ROWS: [&str; 8] =
-    ["put", "put-1", "range-lin", "range-ser", "txn", "get-while-put", "keepalive", "watch"];
+pub const ROWS: [&str; 9] = [
+    "put",
+    "put-1",
+    "put-1000",
+    "range-lin",
+    "range-ser",
+    "txn",
+    "get-while-put",
+    "keepalive",
+    "watch",
+];
 
 /// Runs one row once.
-pub async fn run(row: &str, server: &Server, span: Duration) -> io::Result<Vec<Figure>> {
-    let addr = server.addr.clone();
-    let before = server.usage()?;
+pub async fn run(row: &str, cluster: &Cluster, span: Duration) -> io::Result<Vec<Figure>> {
+    let addrs = cluster.addrs();
+    let before = cluster.usage()?;
     let begun = Instant::now();
     let mut outcome = match row {
-        "put" => put(&addr, 100, span).await?,
-        "put-1" => put(&addr, 1, span).await?,
-        "range-lin" => range(&addr, 1000, false, span).await?,
-        "range-ser" => range(&addr, 1000, true, span).await?,
-        "txn" => txn(&addr, 100, span).await?,
-        "get-while-put" => return get_while_put(&addr, span).await,
-        "keepalive" => keepalive(&addr, 100, span).await?,
-        "watch" => return watch(server, 5000, span).await,
+        "put" => put(&addrs, 100, span).await?,
+        "put-1" => put(&addrs, 1, span).await?,
+        "put-1000" => put(&addrs, 1000, span).await?,
+        "range-lin" => range(&addrs, 1000, false, span).await?,
+        "range-ser" => range(&addrs, 1000, true, span).await?,
+        "txn" => txn(&addrs, 100, span).await?,
+        "get-while-put" => return get_while_put(&addrs, span).await,
+        "keepalive" => keepalive(&addrs, 100, span).await?,
+        "watch" => return watch(cluster, 5000, span).await,
         other => return Err(io::Error::other(format!("no row is called {other:?}"))),
     };
     let took = begun.elapsed().as_secs_f64();
-    let cpu = server.usage()?.cpu - before.cpu;
+    let cpu = cluster.usage()?.cpu - before.cpu;
     if outcome.failed > 0 {
         return Err(io::Error::other(format!("{row}: {} calls failed", outcome.failed)));
     }
@@ -78,27 +88,27 @@ fn putter() -> Make {
     })
 }
 
-async fn put(addr: &str, clients: usize, span: Duration) -> io::Result<Samples> {
-    closed_loop(addr, push(clients, span), &Method::new("/etcdserverpb.KV/Put"), putter()).await
+async fn put(addrs: &[String], clients: usize, span: Duration) -> io::Result<Samples> {
+    closed_loop(addrs, push(clients, span), &Method::new("/etcdserverpb.KV/Put"), putter()).await
 }
 
 async fn range(
-    addr: &str,
+    addrs: &[String],
     clients: usize,
     serializable: bool,
     span: Duration,
 ) -> io::Result<Samples> {
     let key = "/bench/one";
     let put = put_request(key.to_owned(), 256).encode_to_vec();
-    once(addr, &Method::new("/etcdserverpb.KV/Put"), &put).await?;
+    once(&addrs[0], &Method::new("/etcdserverpb.KV/Put"), &put).await?;
     let request =
         pb::RangeRequest { key: key.into(), serializable, ..Default::default() }.encode_to_vec();
     let make: Make = Rc::new(move |_| request.clone());
-    closed_loop(addr, push(clients, span), &Method::new("/etcdserverpb.KV/Range"), make).await
+    closed_loop(addrs, push(clients, span), &Method::new("/etcdserverpb.KV/Range"), make).await
 }
 
 /// Compare a key's version, put two keys or read one.
-async fn txn(addr: &str, clients: usize, span: Duration) -> io::Result<Samples> {
+async fn txn(addrs: &[String], clients: usize, span: Duration) -> io::Result<Samples> {
     use pb::request_op::Request;
     let make: Make = Rc::new(|number| {
         let key = format!("/bench/{:08}", scatter(number) % 100_000);
@@ -119,17 +129,17 @@ async fn txn(addr: &str, clients: usize, span: Duration) -> io::Result<Samples> 
         let failure = vec![op(Request::RequestRange(range))];
         pb::TxnRequest { compare: vec![compare], success, failure }.encode_to_vec()
     });
-    closed_loop(addr, push(clients, span), &Method::new("/etcdserverpb.KV/Txn"), make).await
+    closed_loop(addrs, push(clients, span), &Method::new("/etcdserverpb.KV/Txn"), make).await
 }
 
 /// Ten readers while 200 writers push: the readers' latencies count.
-async fn get_while_put(addr: &str, span: Duration) -> io::Result<Vec<Figure>> {
+async fn get_while_put(addrs: &[String], span: Duration) -> io::Result<Vec<Figure>> {
     let request =
         pb::RangeRequest { key: "/bench/one".into(), ..Default::default() }.encode_to_vec();
     let make: Make = Rc::new(move |_| request.clone());
     let method = Method::new("/etcdserverpb.KV/Range");
-    let reads = closed_loop(addr, push(10, span), &method, make);
-    let writes = put(addr, 200, span);
+    let reads = closed_loop(addrs, push(10, span), &method, make);
+    let writes = put(addrs, 200, span);
     let (reads, writes) = tokio::join!(reads, writes);
     let (mut reads, writes) = (reads?, writes?);
     Ok(vec![
@@ -144,11 +154,12 @@ async fn get_while_put(addr: &str, span: Duration) -> io::Result<Vec<Figure>> {
     ])
 }
 
-async fn keepalive(addr: &str, clients: usize, span: Duration) -> io::Result<Samples> {
+async fn keepalive(addrs: &[String], clients: usize, span: Duration) -> io::Result<Samples> {
     let mut leases = Vec::new();
     let grant = pb::LeaseGrantRequest { ttl: 600, id: 0 }.encode_to_vec();
     for _ in 0..clients {
-        let answer = once(addr, &Method::new("/etcdserverpb.Lease/LeaseGrant"), &grant).await?;
+        let answer =
+            once(&addrs[0], &Method::new("/etcdserverpb.Lease/LeaseGrant"), &grant).await?;
         let granted = pb::LeaseGrantResponse::decode(answer).map_err(io::Error::other)?;
         leases.push(granted.id);
     }
@@ -157,7 +168,7 @@ async fn keepalive(addr: &str, clients: usize, span: Duration) -> io::Result<Sam
         pb::LeaseKeepAliveRequest { id }.encode_to_vec()
     });
     let method = Method::new("/etcdserverpb.Lease/LeaseKeepAlive");
-    ping_pong(addr, push(clients, span), &method, make).await
+    ping_pong(addrs, push(clients, span), &method, make).await
 }
 
 /// What watchers heard since the last time.
@@ -205,8 +216,8 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// Many watchers of one key: how many events a second arrive.
-async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<Vec<Figure>> {
-    let addr = &server.addr;
+async fn watch(cluster: &Cluster, watchers: usize, span: Duration) -> io::Result<Vec<Figure>> {
+    let addrs = cluster.addrs();
     let conns = 50;
     let request = pb::WatchRequest {
         request_union: Some(pb::watch_request::RequestUnion::CreateRequest(
@@ -217,8 +228,8 @@ async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<V
     let method = Method::new("/etcdserverpb.Watch/Watch");
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel::<Heards>();
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..conns {
-        let mut conn = Conn::connect(addr).await?;
+    for n in 0..conns {
+        let mut conn = Conn::connect(&addrs[n % addrs.len()]).await?;
         let (request, method, tell) = (request.clone(), method.clone(), tell.clone());
         tasks.spawn_local(async move {
             for _ in 0..watchers / conns {
@@ -250,9 +261,9 @@ async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<V
     };
     wait_for(watchers, |heard| heard.answers).await?;
     let put = put_request("/bench/watched".to_owned(), 256).encode_to_vec();
-    let mut writer = Conn::connect(addr).await?;
+    let mut writer = Conn::connect(&addrs[0]).await?;
     let put_method = Method::new("/etcdserverpb.KV/Put");
-    let before = server.usage()?.cpu;
+    let before = cluster.usage()?.cpu;
     let begun = Instant::now();
     let mut events = 0;
     while begun.elapsed() < span {
@@ -267,7 +278,7 @@ async fn watch(server: &Server, watchers: usize, span: Duration) -> io::Result<V
         while !matches!(writer.next().await?, Heard::End(_)) {}
     }
     let took = begun.elapsed().as_secs_f64();
-    let cpu = server.usage()?.cpu - before;
+    let cpu = cluster.usage()?.cpu - before;
     tasks.abort_all();
     Ok(vec![
         Figure { name: "events/s", value: events as f64 / took, more_is_better: true },

@@ -2,12 +2,16 @@
 
 use super::http1::{Connection, full, whole};
 use crate::net::Net;
-use http::Method;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 use keel_core::{NodeId, Refusal};
 use keel_proto::Handle;
 use keel_proto::peer::headers::Identity;
 use keel_proto::peer::{Ask, Said};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -27,13 +31,14 @@ pub(crate) async fn ask_leaders<N: Net>(
     mut asks: mpsc::Receiver<Ask>,
     patience: Duration,
 ) {
+    let asker = Rc::new(Asker { net, me, handle, idle: RefCell::default() });
     while let Some(ask) = asks.recv().await {
-        let (net, me, handle) = (net.clone(), me.clone(), handle.clone());
+        let asker = Rc::clone(&asker);
         tokio::task::spawn_local(async move {
             let Ask { path, body, answer } = ask;
             let asked = async {
                 loop {
-                    if let Some(said) = once(&net, &me, &handle, &path, &body).await {
+                    if let Some(said) = asker.once(&path, &body).await {
                         return said;
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -46,36 +51,65 @@ pub(crate) async fn ask_leaders<N: Net>(
     }
 }
 
-/// One attempt at all URLs of whoever leads now.
-async fn once<N: Net>(
-    net: &N,
-    me: &Identity,
-    handle: &Handle,
-    path: &str,
-    body: &bytes::Bytes,
-) -> Option<Said> {
-    let leader = handle.status().leader;
-    if leader == NodeId::NONE {
-        return None;
-    }
-    if leader == me.member {
-        return Some(Said::Mine);
-    }
-    let cluster = handle.latest().cluster;
-    for url in &cluster.members.get(&leader)?.peer_urls {
-        let headers = me.of_request(leader);
-        let asked = async {
-            let mut connection = Connection::open(net, url).await?;
-            let response = connection.send(Method::POST, path, headers, full(body.clone())).await?;
-            let status = response.status();
-            io::Result::Ok((status, whole(response, ANSWER_MAX).await?))
-        };
-        match asked.await {
-            // It does not lead any more, or not yet for sure: ask again.
-            Ok((_, body)) if body.trim_ascii() == NOT_PRIMARY => {}
-            Ok((status, body)) => return Some(Said::Page(status, body)),
-            Err(_) => {}
+/// What every question needs.
+struct Asker<N> {
+    net: N,
+    me: Identity,
+    handle: Handle,
+    /// Connections that wait for the next question, by URL.
+    idle: RefCell<BTreeMap<String, Vec<Connection>>>,
+}
+
+impl<N: Net> Asker<N> {
+    /// One attempt at all URLs of whoever leads now.
+    async fn once(&self, path: &str, body: &Bytes) -> Option<Said> {
+        let leader = self.handle.status().leader;
+        if leader == NodeId::NONE {
+            return None;
         }
+        if leader == self.me.member {
+            return Some(Said::Mine);
+        }
+        let cluster = self.handle.latest().cluster;
+        for url in &cluster.members.get(&leader)?.peer_urls {
+            match self.ask(leader, url, path, body).await {
+                // It does not lead any more, or not yet for sure: ask again.
+                Ok((_, body)) if body.trim_ascii() == NOT_PRIMARY => {}
+                Ok((status, body)) => return Some(Said::Page(status, body)),
+                Err(_) => {}
+            }
+        }
+        None
     }
-    None
+
+    async fn ask(
+        &self,
+        leader: NodeId,
+        url: &str,
+        path: &str,
+        body: &Bytes,
+    ) -> io::Result<(StatusCode, Bytes)> {
+        let mut connection = match self.kept(url) {
+            Some(connection) => connection,
+            None => Connection::open(&self.net, url).await?,
+        };
+        let headers = self.me.of_request(leader);
+        let response = connection.send(Method::POST, path, headers, full(body.clone())).await?;
+        let status = response.status();
+        let body = whole(response, ANSWER_MAX).await?;
+        self.idle.borrow_mut().entry(url.to_owned()).or_default().push(connection);
+        Ok((status, body))
+    }
+
+    /// A connection that waits and is still open.
+    fn kept(&self, url: &str) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let idle = idle.get_mut(url)?;
+        while let Some(connection) = idle.pop() {
+            if connection.is_open() {
+                return Some(connection);
+            }
+        }
+        None
+    }
 }
