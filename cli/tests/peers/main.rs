@@ -5,7 +5,14 @@
 //! `KEEL_PEERS=DIR` uses the programs in DIR instead.
 
 mod build;
+#[path = "../common/calls.rs"]
+mod calls;
 mod clients;
+#[path = "../common/history.rs"]
+mod history;
+#[path = "../common/members.rs"]
+mod members;
+mod mixed;
 mod snapshot;
 mod workload;
 

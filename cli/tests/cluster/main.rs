@@ -1,0 +1,30 @@
+//! Clusters of real processes: members die, lag, come and go while clients write, and nothing
+//! that was acknowledged is lost.
+
+#[path = "../common/calls.rs"]
+mod calls;
+#[path = "../common/history.rs"]
+mod history;
+mod life;
+#[path = "../common/members.rs"]
+mod members;
+mod membership;
+
+use keel_cli::load::cluster::Cluster;
+use std::path::PathBuf;
+
+fn ours() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_etcd"))
+}
+
+/// Runs a test against a cluster of ours, members given by their number.
+fn with_cluster<F: AsyncFnOnce(&mut Cluster)>(members: usize, extra: &[&str], test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime for the test");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let extra: Vec<String> = extra.iter().map(|flag| String::from(*flag)).collect();
+        let cluster = Cluster::start(dir.path(), &vec![ours(); members], None, &extra).await;
+        test(&mut cluster.expect("the cluster starts")).await;
+    });
+}

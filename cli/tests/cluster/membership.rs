@@ -1,0 +1,53 @@
+//! Members come and go while clients write.
+
+use crate::calls::{insist, wait_until_equal};
+use crate::history::History;
+use crate::members::{join, remove_first};
+use crate::{ours, with_cluster};
+use keel_proto::pb::etcdserverpb as pb;
+use std::time::Duration;
+
+#[test]
+fn three_five_three_members_while_clients_write() {
+    let extra = ["--snapshot-count=200", "--snapshot-catchup-entries=100"];
+    with_cluster(3, &extra, async |cluster| {
+        let history = History::begin(cluster.addrs(), 4);
+        // A change is refused until members were connected for five seconds.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for _ in 0..2 {
+            join(cluster, &ours()).await;
+            history.move_to(cluster.addrs());
+        }
+        assert_eq!(cluster.members.len(), 5);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for _ in 0..2 {
+            let rest: Vec<String> = cluster.addrs().split_off(1);
+            history.move_to(rest);
+            remove_first(cluster).await;
+        }
+        let addr = cluster.addrs()[2].clone();
+        history.check(&addr).await;
+        wait_until_equal(cluster).await;
+    });
+}
+
+#[test]
+fn a_member_whose_disk_is_lost_is_refused_until_it_is_added_anew() {
+    with_cluster(3, &[], async |cluster| {
+        let mut lost = cluster.members.pop().expect("three members");
+        let status: pb::StatusResponse =
+            insist(&lost.addr, "/etcdserverpb.Maintenance/Status", &pb::StatusRequest {}).await;
+        let id = status.header.expect("a header").member_id;
+        lost.kill().expect("it lives");
+        std::fs::remove_dir_all(lost.launched().dir.join("data")).expect("it has data");
+        let error = lost.revive().await.expect_err("it may not vote again").to_string();
+        assert!(error.contains("has already been bootstrapped"), "{error}");
+        let addr = cluster.addrs()[0].clone();
+        let _: pb::MemberRemoveResponse =
+            insist(&addr, "/etcdserverpb.Cluster/MemberRemove", &pb::MemberRemoveRequest { id })
+                .await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        join(cluster, &ours()).await;
+        wait_until_equal(cluster).await;
+    });
+}

@@ -1,0 +1,101 @@
+//! Members of ours and of etcd's in one cluster: either leads, either brings the other the log
+//! and the state, and one takes the other's place while clients write.
+
+use crate::calls::{LOOK, PATIENCE, call, insist, wait_until_equal};
+use crate::history::{History, answers};
+use crate::members::{join, remove_first};
+use crate::with_peers;
+use keel_cli::load::cluster::Cluster;
+use keel_cli::load::failover::leader;
+use keel_proto::pb::etcdserverpb as pb;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+fn ours() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_etcd"))
+}
+
+/// Small enough that who was away for a moment needs the state.
+const SMALL: [&str; 2] = ["--snapshot-count=100", "--snapshot-catchup-entries=50"];
+
+async fn cluster(dir: &Path, binaries: &[PathBuf]) -> Cluster {
+    let extra = SMALL.map(String::from);
+    let started = Cluster::start(dir, binaries, None, &extra).await;
+    started.expect("members of both kinds form a cluster")
+}
+
+/// Moves the leadership to the n-th member.
+async fn lead(cluster: &Cluster, to: usize) {
+    let addr = &cluster.members[to].addr;
+    let status: pb::StatusResponse =
+        insist(addr, "/etcdserverpb.Maintenance/Status", &pb::StatusRequest {}).await;
+    let target_id = status.header.expect("a header").member_id;
+    let begun = Instant::now();
+    loop {
+        let now = leader(cluster).await.expect("somebody leads");
+        if now == to {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the leadership does not move");
+        let request = pb::MoveLeaderRequest { target_id };
+        let addr = &cluster.members[now].addr;
+        // It may have moved by itself meanwhile: then it is asked again.
+        let _: Result<pb::MoveLeaderResponse, _> =
+            call(addr, "/etcdserverpb.Maintenance/MoveLeader", &request).await;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[test]
+fn either_kind_leads_and_brings_the_other_the_log_and_the_state() {
+    with_peers(async |peers| {
+        for binaries in
+            [[peers.etcd.clone(), peers.etcd.clone(), ours()], [ours(), ours(), peers.etcd.clone()]]
+        {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let mut cluster = cluster(dir.path(), &binaries).await;
+            let history = History::begin(cluster.addrs(), 4);
+            for to in 0..3 {
+                answers(&history, 50).await;
+                lead(&cluster, to).await;
+            }
+            for kind in [2, 0] {
+                // Away for longer than the log goes back.
+                let led = if kind == 0 { 2 } else { 0 };
+                lead(&cluster, led).await;
+                cluster.members[kind].kill().expect("it lives");
+                answers(&history, 400).await;
+                cluster.members[kind].revive().await.expect("it starts again");
+                answers(&history, 50).await;
+            }
+            let addr = cluster.addrs()[1].clone();
+            history.check(&addr).await;
+            wait_until_equal(&cluster).await;
+        }
+    });
+}
+
+#[test]
+fn one_kind_takes_the_others_place_while_clients_write() {
+    with_peers(async |peers| {
+        for (from, to) in [(peers.etcd.clone(), ours()), (ours(), peers.etcd.clone())] {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let mut cluster = cluster(dir.path(), &vec![from; 3]).await;
+            let history = History::begin(cluster.addrs(), 4);
+            answers(&history, 300).await;
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                join(&mut cluster, &to).await;
+                let rest: Vec<String> = cluster.addrs().split_off(1);
+                history.move_to(rest);
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                remove_first(&mut cluster).await;
+                answers(&history, 50).await;
+            }
+            assert_eq!(cluster.members.len(), 3);
+            let addr = cluster.addrs()[0].clone();
+            history.check(&addr).await;
+            wait_until_equal(&cluster).await;
+        }
+    });
+}
