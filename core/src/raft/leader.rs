@@ -28,6 +28,8 @@ pub(super) struct Leader {
     first_read: u64,
     /// Reads that wait for the first commit of this term.
     early: Vec<(NodeId, Bytes)>,
+    /// Entries came, or the commit index moved, and nobody was told yet.
+    news: bool,
 }
 
 #[derive(Debug)]
@@ -73,11 +75,11 @@ impl Raft {
             reads: VecDeque::new(),
             first_read: 0,
             early: Vec::new(),
+            news: true,
         });
         self.leader = self.options.id;
         self.note(Note::BecameLeader { term: self.term });
         self.append(Payload::Empty);
-        self.broadcast();
     }
 
     fn leading(&mut self) -> &mut Leader {
@@ -108,7 +110,7 @@ impl Raft {
                 self.leading().pending_change = index;
             }
         }
-        self.broadcast();
+        self.leading().news = true;
         Ok(self.log.last())
     }
 
@@ -123,9 +125,14 @@ impl Raft {
         payload
     }
 
-    /// Sends everybody what they lack, where they may be sent something.
-    fn broadcast(&mut self) {
+    /// Sends everybody what they lack, where they may be sent something. What came since the
+    /// last time is one append to each: the driver takes many proposals before it looks.
+    pub(super) fn spread(&mut self) {
         let me = self.options.id;
+        let Role::Leader(leader) = &mut self.role else { return };
+        if !core::mem::take(&mut leader.news) {
+            return;
+        }
         let peers: Vec<NodeId> = self.leading().peers.keys().copied().collect();
         for peer in peers.into_iter().filter(|peer| *peer != me) {
             self.feed(peer, true);
@@ -231,7 +238,7 @@ impl Raft {
             return;
         }
         if self.commit_agreed() {
-            self.broadcast();
+            self.leading().news = true;
         } else if was_paused && from != me {
             self.feed(from, true);
         }
@@ -401,7 +408,8 @@ impl Raft {
         leader.transfer = Some((to, until));
         leader.quorum_due = until;
         self.finish_transfer(to);
-        self.feed(to, false);
+        // Even if all was sent: what was lost of it is found out at once, not by a heartbeat.
+        self.feed(to, true);
     }
 
     fn finish_transfer(&mut self, peer: NodeId) {
@@ -432,7 +440,7 @@ impl Raft {
             leader.transfer = None;
         }
         self.commit_agreed();
-        self.broadcast();
+        self.leading().news = true;
     }
 
     /// A joint configuration that is to be left by itself is left once it is applied.
@@ -449,7 +457,7 @@ impl Raft {
         let payload = Payload::Change { bytes: Bytes::new(), change };
         let index = self.append(payload);
         self.leading().pending_change = index;
-        self.broadcast();
+        self.leading().news = true;
     }
 }
 

@@ -473,6 +473,7 @@ impl Raft {
     /// The next thing for the outside. What came since the last time is one write.
     pub fn poll(&mut self) -> Option<Ready> {
         if self.out.is_empty() {
+            self.spread();
             self.save();
         }
         self.out.pop_front()
@@ -529,13 +530,29 @@ impl Raft {
 
     /// Sends once everything so far is durable.
     fn hold(&mut self, to: NodeId, term: Term, body: Body) {
-        let message = Message { term, body };
         let mark = Mark(if self.is_dirty() { self.next_mark } else { self.next_mark - 1 });
+        if self.outdates(mark, to, term, &body) {
+            self.held.pop_back();
+        }
+        let message = Message { term, body };
         if mark <= self.durable && self.held.is_empty() {
             self.deliver(to, message);
         } else {
             self.held.push_back((mark, to, message));
         }
+    }
+
+    /// Whether an acknowledgement says all that the last one says which still waits.
+    fn outdates(&self, mark: Mark, to: NodeId, term: Term, body: &Body) -> bool {
+        let Body::AppendAck { index, reject: None } = *body else { return false };
+        self.held.back().is_some_and(|(held, peer, message)| {
+            let says = |body: &Body| match *body {
+                Body::AppendAck { index, reject: None } => Some(index),
+                _ => None,
+            };
+            (*held, *peer, message.term) == (mark, to, term)
+                && says(&message.body).is_some_and(|said| said <= index)
+        })
     }
 
     fn deliver(&mut self, to: NodeId, message: Message) {
