@@ -9,6 +9,8 @@ mod life;
 #[path = "../common/members.rs"]
 mod members;
 mod membership;
+mod net;
+mod partition;
 
 use keel_cli::load::cluster::Cluster;
 use std::path::PathBuf;

@@ -1,0 +1,146 @@
+//! The network between members fails in all the ways that cables and switches know.
+
+use crate::calls::{ATTEMPT, LOOK, PATIENCE, wait_until_equal};
+use crate::history::{History, answers};
+use crate::net::Net;
+use crate::ours;
+use keel_cli::load::cluster::Cluster;
+use keel_cli::load::failover::leader;
+use std::time::{Duration, Instant};
+
+const CLIENTS: usize = 6;
+
+/// Runs a test against three members of a network of its own.
+fn with_net<F: AsyncFnOnce(&Net, &mut Cluster)>(test: F) {
+    let Some(net) = Net::enter(3) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime for the test");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let launches = (0..3).map(|member| net.launch(member, &ours(), dir.path())).collect();
+        let cluster = Cluster::launch(dir.path(), launches).await;
+        test(&net, &mut cluster.expect("the cluster starts")).await;
+    });
+}
+
+/// Waits until another member than this one leads, as the others see it.
+async fn another_leads(cluster: &mut Cluster, than: usize) {
+    let cut_off = cluster.members.remove(than);
+    let begun = Instant::now();
+    while tokio::time::timeout(ATTEMPT, leader(cluster)).await.is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nobody leads without it");
+        tokio::time::sleep(LOOK).await;
+    }
+    cluster.members.insert(than, cut_off);
+}
+
+/// Ends a test: the clients' history is one that a single store could have, and all members
+/// hold the same.
+async fn finish(cluster: &Cluster, history: History) {
+    answers(&history, 100).await;
+    let addr = cluster.addrs()[0].clone();
+    history.check(&addr).await;
+    wait_until_equal(cluster).await;
+}
+
+#[test]
+fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
+    with_net(async |net, cluster| {
+        let history = History::begin(cluster.addrs(), CLIENTS);
+        for _ in 0..2 {
+            answers(&history, 100).await;
+            let old = leader(cluster).await.expect("somebody leads");
+            net.cut(old);
+            another_leads(cluster, old).await;
+            answers(&history, 50).await;
+            net.join(old);
+            answers(&history, 100).await;
+        }
+        finish(cluster, history).await;
+    });
+}
+
+#[test]
+fn a_follower_that_is_cut_off_disturbs_nobody() {
+    with_net(async |net, cluster| {
+        let history = History::begin(cluster.addrs(), CLIENTS);
+        answers(&history, 100).await;
+        let leads = leader(cluster).await.expect("somebody leads");
+        let cut = (leads + 1) % 3;
+        net.cut(cut);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        answers(&history, 50).await;
+        net.join(cut);
+        answers(&history, 100).await;
+        let still = leader(cluster).await.expect("somebody leads");
+        assert_eq!(still, leads, "it asked around before it would have campaigned");
+        finish(cluster, history).await;
+    });
+}
+
+#[test]
+fn a_leader_that_hears_and_is_not_heard_steps_down() {
+    with_net(async |net, cluster| {
+        let history = History::begin(cluster.addrs(), CLIENTS);
+        answers(&history, 100).await;
+        let mute = leader(cluster).await.expect("somebody leads");
+        let others = [(mute + 1) % 3, (mute + 2) % 3];
+        for other in others {
+            net.silence(mute, other);
+        }
+        another_leads(cluster, mute).await;
+        answers(&history, 50).await;
+        for other in others {
+            net.hear(mute, other);
+        }
+        finish(cluster, history).await;
+    });
+}
+
+#[test]
+fn two_members_that_do_not_hear_each_other_share_a_leader() {
+    with_net(async |net, cluster| {
+        let history = History::begin(cluster.addrs(), CLIENTS);
+        answers(&history, 100).await;
+        let leads = leader(cluster).await.expect("somebody leads");
+        // The leader and one follower lose each other; the third hears both.
+        let other = (leads + 1) % 3;
+        net.silence(leads, other);
+        net.silence(other, leads);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        answers(&history, 50).await;
+        net.hear(leads, other);
+        net.hear(other, leads);
+        finish(cluster, history).await;
+    });
+}
+
+#[test]
+fn links_that_flap_lose_nothing() {
+    with_net(async |net, cluster| {
+        let history = History::begin(cluster.addrs(), CLIENTS);
+        for turn in 0..12 {
+            net.cut(turn % 3);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            net.join(turn % 3);
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        finish(cluster, history).await;
+    });
+}
+
+#[test]
+fn late_and_lossy_links_are_borne() {
+    with_net(async |net, cluster| {
+        if !net.disturb(&["delay", "200ms"]) {
+            eprintln!("SKIPPED: this kernel has no netem to delay or lose packets");
+            return;
+        }
+        let history = History::begin(cluster.addrs(), CLIENTS);
+        answers(&history, 30).await;
+        net.disturb(&["loss", "5%"]);
+        answers(&history, 100).await;
+        net.disturb(&["delay", "0ms"]);
+        finish(cluster, history).await;
+    });
+}
