@@ -36,6 +36,11 @@ pub enum Note {
         /// In which term.
         term: Term,
     },
+    /// This leader's disk takes longer than an election: another is asked to lead.
+    DiskStalls {
+        /// Who.
+        heir: NodeId,
+    },
     /// The commit index rose.
     Committed {
         /// To where.

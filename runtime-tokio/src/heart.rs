@@ -126,6 +126,7 @@ impl Heart {
         };
         let driver = tokio::task::spawn_local(driver.run());
         let introduced = introduced.members.into_keys().collect();
-        Ok((Heart { handle, info, finish, driver }, Peers { me, introduced, heard, asks }))
+        let peers = Peers { me, handle: handle.clone(), introduced, heard, asks };
+        Ok((Heart { handle, info, finish, driver }, peers))
     }
 }

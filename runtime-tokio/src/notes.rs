@@ -134,6 +134,11 @@ impl Notes {
                 ];
                 self.journal.info("applied snapshot", &fields);
             }
+            Note::DiskStalls { heir } => {
+                let fields =
+                    [("local-member-id", self.id()), ("transferee", heir.to_string().into())];
+                self.journal.warn("the disk is too slow to lead; handing over", &fields);
+            }
             Note::RemovedSelf => {
                 let fields = [("local-member-id", self.id())];
                 self.journal.warn("this member was removed from the cluster; stopping", &fields);

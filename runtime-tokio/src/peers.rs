@@ -29,6 +29,8 @@ const ASK_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Peers {
     /// Who the member is among them.
     pub(crate) me: Identity,
+    /// The way to the driver.
+    pub(crate) handle: Handle,
     /// Members that it knows before its log names them.
     pub(crate) introduced: BTreeSet<NodeId>,
     /// Where the door tells what it hears.
@@ -44,14 +46,13 @@ impl Peers {
         net: &N,
         config: &Config,
         services: &Services,
-        handle: &Handle,
         clock: Clock,
         journal: &Journal,
         stop: &Stop,
     ) -> Result<(), Failure> {
-        let Peers { me, introduced, heard, asks } = self;
+        let Peers { me, handle, introduced, heard, asks } = self;
         let patience = ASK_PATIENCE + config.node.election * 2;
-        let questions = ask_leaders(net.clone(), me.clone(), handle.clone(), asks, patience);
+        let questions = ask_leaders(net.clone(), me.clone(), handle, asks, patience);
         tokio::task::spawn_local(questions);
         let date = Box::new(move || stamp(clock.unix()));
         let answers = peer::Door::new(me, services, introduced, heard, date);

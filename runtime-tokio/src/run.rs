@@ -141,7 +141,7 @@ async fn launch<N: Net, D: Disk>(
     let handle = heart.handle.clone();
     let services =
         Services::new(handle.clone(), hubs[0].clone(), Arc::clone(&heart.info), metrics.clone());
-    peers.serve(&net, &config, &services, &handle, clock, &journal, &stop).await?;
+    peers.serve(&net, &config, &services, clock, &journal, &stop).await?;
     let (end, ends) = mpsc::unbounded_channel();
     for (number, (hub, calls)) in hubs.into_iter().zip(calls).enumerate() {
         let services = Services::new(handle.clone(), hub, Arc::clone(&heart.info), metrics.clone());

@@ -13,6 +13,7 @@ use crate::serve::Door;
 use crate::stop::Stop;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use keel_core::Order;
 use keel_core::limits::GRPC_OVERHEAD_BYTES;
 use keel_core::watch;
 use keel_proto::{Handle, HubCall, HubRunner, Services};
@@ -108,6 +109,10 @@ impl<N: Net> Shard<N> {
         self.stop.asked().await;
         if self.number == 0 {
             banner::closing(&self.journal, &self.config);
+            // Better now and to a member that is up to date than by an election later. It fails
+            // where somebody else leads, which is as well.
+            let hand_over = self.handle.admin(Order::HandOver);
+            let _ = tokio::time::timeout(self.config.node.election, hand_over).await;
         }
         let finished = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(self.config.drain, finished).await.is_err() {

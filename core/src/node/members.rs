@@ -71,6 +71,11 @@ impl Links {
     }
 }
 
+/// How many of so many decide.
+fn majority(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
 /// `major` and `minor` of a version.
 fn minor_of(version: &str) -> Option<(u64, u64)> {
     let mut parts = version.split('.');
@@ -117,7 +122,7 @@ impl Node {
             ChangeStep::AddVoter(_) => {
                 let (voters, started) = self.voters_without(NodeId::NONE);
                 let first_joiner = started == 1 && voters == 1;
-                if !first_joiner && started < (voters + 1) / 2 + 1 {
+                if !first_joiner && started < majority(voters + 1) {
                     return Err(Refusal::NotEnoughStarted);
                 }
                 self.is_healthy_for_one_more()
@@ -136,7 +141,7 @@ impl Node {
             return Err(Refusal::LearnerNotReady);
         }
         let (voters, started) = self.voters_without(NodeId::NONE);
-        if self.config.strict_reconfig && started + 1 < (voters + 1) / 2 + 1 {
+        if self.config.strict_reconfig && started + 1 < majority(voters + 1) {
             return Err(Refusal::NotEnoughStarted);
         }
         Ok(())
@@ -148,7 +153,7 @@ impl Node {
             return Ok(());
         }
         let (voters, started) = self.voters_without(id);
-        if started < voters / 2 + 1 {
+        if started < majority(voters) {
             return Err(Refusal::NotEnoughStarted);
         }
         let me = self.config.id;
@@ -179,7 +184,7 @@ impl Node {
     /// Whether a majority would still be connected with one more voter.
     fn is_healthy_for_one_more(&self) -> Result<(), Refusal> {
         let voters = self.cluster.voters().count();
-        let healthy = voters == 1 || self.connected_voters() > (voters + 1) / 2;
+        let healthy = voters == 1 || self.connected_voters() >= majority(voters + 1);
         if healthy { Ok(()) } else { Err(Refusal::Unhealthy) }
     }
 

@@ -361,20 +361,43 @@ impl Raft {
         let next = now.after(self.options.election);
         let leader = self.leading();
         leader.quorum_due = next;
-        if leader.transfer.is_some_and(|(_, until)| until <= now) {
-            leader.transfer = None;
-        }
+        let failed = leader.transfer.take_if(|(_, until)| *until <= now);
         if !self.options.check_quorum {
             return;
         }
         let heard = self.hears_quorum();
+        let heir = self.disk_stalls().then(|| self.heir()).flatten();
         let leader = self.leading();
         for (id, peer) in &mut leader.peers {
             peer.active = *id == me;
         }
-        if !heard {
-            self.become_follower(self.term, NodeId::NONE);
+        match heir {
+            _ if !heard => self.become_follower(self.term, NodeId::NONE),
+            // Whoever was asked did not take over, and this disk is no better.
+            Some(_) if failed.is_some() => self.become_follower(self.term, NodeId::NONE),
+            Some(heir) => {
+                self.note(Note::DiskStalls { heir });
+                self.on_transfer(heir);
+            }
+            None => {}
         }
+    }
+
+    /// Whether a write takes longer than an election: such a leader holds everybody up, while a
+    /// follower like that costs nothing.
+    fn disk_stalls(&self) -> bool {
+        let oldest = self.writing.front();
+        oldest.is_some_and(|(.., since)| self.now.since(*since) >= self.options.election)
+    }
+
+    /// Who should lead instead: of the voters that were heard lately, who holds most.
+    fn heir(&self) -> Option<NodeId> {
+        let Role::Leader(leader) = &self.role else { return None };
+        let fit = leader
+            .peers
+            .iter()
+            .filter(|(id, peer)| peer.active && **id != self.options.id && self.config.votes(**id));
+        fit.max_by_key(|(_, peer)| peer.matched).map(|(id, _)| *id)
     }
 
     /// Whether a majority was heard since the last look, as far as this member can tell.

@@ -177,8 +177,8 @@ pub struct Raft {
     saved: HardState,
     next_mark: u64,
     durable: Mark,
-    /// The last position of each write that is not durable yet.
-    writing: VecDeque<(Mark, Index)>,
+    /// Each write that is not durable yet, its last position, and when it was handed out.
+    writing: VecDeque<(Mark, Index, Instant)>,
     /// Messages that rest on such a write; to this member itself, too.
     held: VecDeque<(Mark, NodeId, Message)>,
     out: Readies,
@@ -382,7 +382,7 @@ impl Raft {
     pub fn persisted(&mut self, now: Instant, mark: Mark) {
         self.now = self.now.max(now);
         self.durable = self.durable.max(mark);
-        while let Some((_, last)) = self.writing.pop_front_if(|(writing, _)| *writing <= mark) {
+        while let Some((_, last, _)) = self.writing.pop_front_if(|(writing, ..)| *writing <= mark) {
             self.log.durable = self.log.durable.max(last);
         }
         while let Some((_, to, message)) = self.held.pop_front_if(|(held, ..)| *held <= mark) {
@@ -490,12 +490,12 @@ impl Raft {
         self.saved = hard;
         let mark = Mark(self.next_mark);
         self.next_mark += 1;
-        for (_, last) in &mut self.writing {
+        for (_, last, _) in &mut self.writing {
             // What was cut since is not made durable by an older write.
             *last = cut_from.map_or(*last, |cut| (*last).min(cut.prev()));
         }
         let last = self.log.last();
-        self.writing.push_back((mark, last));
+        self.writing.push_back((mark, last, self.now));
         if !entries.is_empty() && matches!(self.role, Role::Leader(_)) {
             // The leader counts its own log only once it is durable.
             let body = Body::AppendAck { index: last, reject: None };

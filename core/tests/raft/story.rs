@@ -459,6 +459,7 @@ fn tell_note(id: NodeId, note: &Note) -> Option<String> {
         Note::BecameCandidate { term } => format!("{id}: campaigns in t{}", term.0),
         Note::BecameLeader { term } => format!("{id}: leads t{}", term.0),
         Note::Committed { index } => format!("{id}: committed {}", index.0),
+        Note::DiskStalls { heir } => format!("{id}: its disk stalls, {heir} is to lead"),
         Note::ProposalDropped => format!("{id}: drops a proposal"),
         Note::PeerRefused { peer, why } => format!("{id}: refuses {peer}: {why}"),
         _ => return None,

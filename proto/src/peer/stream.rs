@@ -206,7 +206,7 @@ impl Reader {
     /// # Errors
     ///
     /// Bytes that no etcd member writes: the connection is of no use any more.
-    pub fn next(&mut self) -> Result<Option<Message>, Undecodable> {
+    pub fn take(&mut self) -> Result<Option<Message>, Undecodable> {
         while self.rest.len() >= self.wants.max(1) {
             let Some(len) = self.frame()? else { break };
             let frame = self.rest.split_to(len).freeze();
@@ -349,7 +349,7 @@ mod tests {
         let mut messages = Vec::new();
         for piece in bytes.chunks(step) {
             reader.feed(piece);
-            while let Some(message) = reader.next().expect("valid frames") {
+            while let Some(message) = reader.take().expect("valid frames") {
                 messages.push(message);
             }
         }
@@ -401,13 +401,13 @@ mod tests {
     fn a_length_beyond_all_sense_is_refused_before_it_is_waited_for() {
         let mut reader = Reader::new(Channel::Messages);
         reader.feed(&u64::MAX.to_be_bytes());
-        assert!(reader.next().is_err());
+        assert!(reader.take().is_err());
         let mut reader = Reader::new(Channel::Appends);
         reader.feed(&[9]);
-        assert!(reader.next().is_err());
+        assert!(reader.take().is_err());
         let mut reader = Reader::new(Channel::Appends);
         reader.feed(&[mark::FOLLOWING]);
         reader.feed(&u64::MAX.to_be_bytes());
-        assert_eq!(reader.next(), Ok(None), "the entries may come");
+        assert_eq!(reader.take(), Ok(None), "the entries may come");
     }
 }

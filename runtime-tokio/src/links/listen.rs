@@ -53,7 +53,7 @@ async fn read<N: Net>(way: &Way<N>, channel: Channel, mut body: Incoming) {
         received.inc_by(bytes.len() as u64);
         reader.feed(&bytes);
         loop {
-            match reader.next() {
+            match reader.take() {
                 Ok(Some(message)) => way.tell(Heard::Message { from: way.peer, message }).await,
                 Ok(None) => break,
                 Err(_) => return,
