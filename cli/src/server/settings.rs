@@ -286,8 +286,8 @@ mod tests {
             refused.line,
             "--cert-file \"x.pem\" cannot be followed: TLS is not served yet; leave the flag out"
         );
-        assert!(read(&["--strict-reconfig-check"], &[]).is_ok());
-        assert!(read(&["--strict-reconfig-check=false"], &[]).is_err());
+        assert!(read(&["--memory-mlock=false"], &[]).is_ok());
+        assert!(read(&["--memory-mlock"], &[]).is_err());
     }
 
     #[test]
