@@ -115,6 +115,7 @@ fn told(output: &Output, server: &Server) -> String {
 /// What differs from run to run: ids, ports, times, and how wide they make a table.
 fn masked(line: &str, server: &Server) -> String {
     let line = line.replace(server.endpoint(), "ENDPOINT").replace(server.peer(), "PEER");
+    let line = in_any_order(line);
     let mut out = String::new();
     let mut word = String::new();
     for c in line.chars().chain(['\n']) {
@@ -130,6 +131,15 @@ fn masked(line: &str, server: &Server) -> String {
         }
     }
     out
+}
+
+/// Members stand by their ids, which differ from run to run.
+fn in_any_order(line: String) -> String {
+    let list = line.strip_prefix("ETCD_INITIAL_CLUSTER=\"").and_then(|rest| rest.strip_suffix('"'));
+    let Some(list) = list else { return line };
+    let mut members: Vec<&str> = list.split(',').collect();
+    members.sort_unstable();
+    format!("ETCD_INITIAL_CLUSTER=\"{}\"", members.join(","))
 }
 
 /// Long numbers, hexadecimal ids, and spans of time.

@@ -6,7 +6,7 @@ use crate::members::Cluster;
 use crate::note::Note;
 use crate::raft::Message;
 use crate::state::Checkpoint;
-use crate::types::{Mark, NodeId, Term, Ticket};
+use crate::types::{Mark, NodeId, Ticket};
 use crate::view::View;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,8 +25,8 @@ pub enum Output {
     SendState {
         /// To whom.
         to: NodeId,
-        /// In which term.
-        term: Term,
+        /// What announces it.
+        message: Message,
         /// The state.
         state: Arc<Checkpoint>,
     },

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use keel_core::command::{AlarmAction, AlarmKind, Command, Delete, Keys, Put, Range};
-use keel_core::entry::{EntryKind, HardState};
+use keel_core::entry::{EntryKind, HardState, Write};
 use keel_core::members::Member;
 use keel_core::node::{AutoCompaction, Boot, Config, Node};
 use keel_core::raft::{Change, ChangeStep};
@@ -44,12 +44,10 @@ fn bootstrap() -> Boot {
     let steps = vec![ChangeStep::AddVoter(ME)];
     let change = Change { steps, member: Some(Member::default()), ..Change::default() };
     let payload = Payload::Change { bytes: Bytes::from_static(b"me"), change: Arc::new(change) };
-    Boot {
-        hard: HardState { term: Term(1), vote: NodeId::NONE, commit: Index(1) },
-        checkpoint: None,
-        entries: vec![Entry { term: Term(1), index: Index(1), payload }],
-        fresh: true,
-    }
+    let hard = HardState { term: Term(1), vote: NodeId::NONE, commit: Index(1) };
+    let entries = vec![Entry { term: Term(1), index: Index(1), payload }];
+    let write = Write { hard: Some(hard), cut_from: None, entries: entries.clone() };
+    Boot { hard, checkpoint: None, entries, unwritten: Some(write) }
 }
 
 /// What is on the disk of a node, and what came out of it.
@@ -100,7 +98,7 @@ impl World {
     fn crash_to_first_write(&mut self) {
         self.writing.clear();
         let boot =
-            Boot { hard: self.hard, checkpoint: None, entries: self.log.clone(), fresh: false };
+            Boot { hard: self.hard, checkpoint: None, entries: self.log.clone(), unwritten: None };
         self.node = Node::new(self.config.clone(), boot, 8, self.now);
         self.drain();
     }

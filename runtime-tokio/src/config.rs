@@ -88,13 +88,15 @@ impl Traffic {
     }
 }
 
-/// What a member with an empty disk does.
+/// How a member begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initial {
     /// It begins a cluster together with the other initial members.
     New,
     /// It joins a cluster that has added it.
     Existing,
+    /// None of that: a member with data makes a cluster of itself alone (`--force-new-cluster`).
+    Alone,
 }
 
 /// One address to listen on, and the URL that it came from.

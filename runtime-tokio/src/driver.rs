@@ -209,7 +209,9 @@ impl<N: Net, D: Disk> Driver<N, D> {
                         self.node.step(self.clock.now(), Input::Lost { peer: to });
                     }
                 }
-                Output::SendState { to, term, state } => self.links.send_state(to, term, state),
+                Output::SendState { to, message, state } => {
+                    self.links.send_state(to, message, state);
+                }
                 Output::Members(cluster) => self.links.follow(&cluster),
                 Output::Leave => self.leave(),
                 Output::Persist { mark, write } => self.planner.persist(mark, write),

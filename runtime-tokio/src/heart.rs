@@ -19,6 +19,7 @@ use keel_core::disk::File;
 use keel_core::members::Cluster;
 use keel_core::planner::Options;
 use keel_core::{Node, Ticket};
+use keel_proto::convert::alone;
 use keel_proto::peer::Caller;
 use keel_proto::peer::headers::Identity;
 use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared};
@@ -67,6 +68,14 @@ impl Heart {
                 (mine.id, introduced) = join::existing(&net, config).await?;
                 mine.cluster_id = introduced.id;
             }
+            Initial::Alone if fresh => {
+                return Err(Failure::new(format!(
+                    "--force-new-cluster: {} holds no member: name the directory of one, or leave \
+                     the flag out",
+                    config.data_dir.display()
+                )));
+            }
+            Initial::Alone => {}
             Initial::New | Initial::Existing => introduced = config.cluster.clone(),
         }
         let options = Options {
@@ -79,7 +88,10 @@ impl Heart {
         if let Some((cluster, node)) = recovered.owner {
             (mine.cluster_id, mine.id) = (cluster, node);
         }
-        let boot = boot(recovered, config)?;
+        let mut boot = boot(recovered, config)?;
+        if config.initial == Initial::Alone {
+            boot = alone(boot, mine.id, &config.advertise_peer_urls);
+        }
         let id = mine.id;
         let node = Node::new(mine.clone(), boot, seed, clock.now());
         banner::recovered(journal, &mine, &node.view());

@@ -19,10 +19,10 @@ pub(crate) use ask::ask_leaders;
 pub(crate) use state::take as take_state;
 
 use crate::net::Net;
+use keel_core::NodeId;
 use keel_core::members::Cluster;
 use keel_core::raft::{Body, Message};
 use keel_core::state::Checkpoint;
-use keel_core::{NodeId, Term};
 use keel_proto::Metrics;
 use keel_proto::peer::headers::Identity;
 use keel_proto::peer::{Channel, Heard, Out};
@@ -129,11 +129,11 @@ impl<N: Net> Links<N> {
     }
 
     /// Begins to bring a peer a state.
-    pub(crate) fn send_state(&mut self, to: NodeId, term: Term, state: Arc<Checkpoint>) {
+    pub(crate) fn send_state(&mut self, to: NodeId, message: Message, state: Arc<Checkpoint>) {
         let Some(urls) = self.links.get(&to).map(|link| Rc::clone(&link.urls)) else { return };
         let way = self.way(to, &urls);
         if let Some(link) = self.links.get_mut(&to) {
-            link.tasks.spawn_local(state::send(way, term, state));
+            link.tasks.spawn_local(state::send(way, message, state));
         }
     }
 

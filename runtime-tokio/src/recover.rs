@@ -47,7 +47,7 @@ pub(crate) fn boot(recovered: Recovered, config: &Config) -> Result<Boot, Failur
     if blank && recovered.hard == HardState::default() {
         return Ok(match config.initial {
             Initial::New => bootstrap(&config.cluster),
-            Initial::Existing => Boot::default(),
+            Initial::Existing | Initial::Alone => Boot::default(),
         });
     }
     let at = config.data_dir.display();

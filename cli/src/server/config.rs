@@ -246,6 +246,9 @@ fn cluster(
 
 /// Whether an empty disk begins a cluster or joins one.
 fn initial(settings: &Settings) -> Result<Initial, Refused> {
+    if settings.parsed("force-new-cluster")? {
+        return Ok(Initial::Alone);
+    }
     match settings.text("initial-cluster-state") {
         "new" => Ok(Initial::New),
         "existing" => Ok(Initial::Existing),

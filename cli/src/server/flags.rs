@@ -172,11 +172,7 @@ pub const FLAGS: &[Flag] = &[
     later("bootstrap-defrag-threshold-megabytes", "0", NO_BACKEND),
     acts("max-learners", "1"),
     later("downgrade-check-time", "5s", "downgrades are not served yet"),
-    later_switch(
-        "force-new-cluster",
-        "false",
-        "it is not served yet: restore a snapshot with etcdutl",
-    ),
+    switch("force-new-cluster", "false"),
     later_switch("unsafe-no-fsync", "false", "what is acknowledged is durable, always"),
     later("config-file", "", "configuration files are not read yet"),
 ];

@@ -1,9 +1,10 @@
 //! Members come and go while clients write.
 
-use crate::calls::{insist, wait_until_equal};
+use crate::calls::{insist, put_request, wait_until_equal};
 use crate::history::History;
 use crate::members::{join, remove_first};
 use crate::{ours, with_cluster};
+use keel_cli::load::process::Server;
 use keel_proto::pb::etcdserverpb as pb;
 use std::time::Duration;
 
@@ -48,6 +49,43 @@ fn a_member_whose_disk_is_lost_is_refused_until_it_is_added_anew() {
                 .await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         join(cluster, &ours()).await;
+        wait_until_equal(cluster).await;
+    });
+}
+
+#[test]
+fn a_member_whose_majority_is_lost_for_ever_goes_on_alone() {
+    with_cluster(3, &[], async |cluster| {
+        let addr = cluster.addrs()[0].clone();
+        let put = put_request("/kept", "v");
+        let _: pb::PutResponse = insist(&addr, "/etcdserverpb.KV/Put", &put).await;
+        wait_until_equal(cluster).await;
+        let mut lost = cluster.members.split_off(1);
+        for member in &mut lost {
+            member.kill().expect("it lives");
+        }
+        let mut last = cluster.members.pop().expect("one is left");
+        last.kill().expect("it lives");
+        let mut launch = last.launched().clone();
+        launch.extra.push(String::from("--force-new-cluster"));
+        drop(last);
+        let mut alone = Server::launch(launch).expect("it can be started");
+        alone.ready().await.expect("it is healthy by itself");
+        let list: pb::MemberListResponse =
+            insist(&addr, "/etcdserverpb.Cluster/MemberList", &pb::MemberListRequest::default())
+                .await;
+        assert_eq!(list.members.len(), 1, "{list:?}");
+        // Once is enough: it starts as a cluster of one ever after, and can grow again.
+        alone.kill().expect("it lives");
+        let mut launch = alone.launched().clone();
+        launch.extra.pop();
+        cluster.members.push(Server::launch(launch).expect("it can be started"));
+        cluster.members[0].ready().await.expect("it is healthy");
+        join(cluster, &ours()).await;
+        let addr = cluster.addrs()[1].clone();
+        let range = pb::RangeRequest { key: "/kept".into(), ..Default::default() };
+        let range: pb::RangeResponse = insist(&addr, "/etcdserverpb.KV/Range", &range).await;
+        assert_eq!(range.count, 1);
         wait_until_equal(cluster).await;
     });
 }

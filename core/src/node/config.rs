@@ -1,7 +1,7 @@
 //! What a node is told at birth, what it remembers, and how it stands.
 
 use crate::command::AlarmKind;
-use crate::entry::{Entry, HardState};
+use crate::entry::{Entry, HardState, Write};
 use crate::members::Cluster;
 use crate::mvcc::{self, Store};
 use crate::planner::Recovered;
@@ -68,8 +68,9 @@ pub struct Boot {
     pub checkpoint: Option<Restored>,
     /// The log behind the checkpoint; for a new cluster, its first entries.
     pub entries: Vec<Entry>,
-    /// Whether the above was just made up for a new cluster, and must reach the disk first.
-    pub fresh: bool,
+    /// What of the above was just made up, for a new cluster or one made anew, and must reach the
+    /// disk first.
+    pub unwritten: Option<Write>,
 }
 
 /// A checkpoint that came back from the disk.
@@ -107,7 +108,7 @@ impl Boot {
             Ok(Restored { index, term, store, leases, alarms, cluster, config })
         };
         let checkpoint = from.checkpoint.map(restore).transpose()?;
-        Ok(Boot { hard: from.hard, checkpoint, entries, fresh: false })
+        Ok(Boot { hard: from.hard, checkpoint, entries, unwritten: None })
     }
 }
 

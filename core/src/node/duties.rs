@@ -83,7 +83,7 @@ pub(super) struct Start {
 /// Puts the state of a checkpoint, or of an empty disk, together.
 pub(super) fn start(config: &Config, boot: Boot) -> Start {
     let mut lessor = Lessor::new(lease_ttl_min(config), config.lease_checkpoint);
-    let Boot { hard, checkpoint, entries, fresh: _ } = boot;
+    let Boot { hard, checkpoint, entries, unwritten: _ } = boot;
     let Some(restored) = checkpoint else {
         let cluster = Cluster { id: config.cluster_id, ..Cluster::default() };
         let raft = raft::Start {

@@ -41,7 +41,10 @@ impl Node {
     /// Hands the state out to a peer that lags behind the log.
     pub(super) fn send_state(&mut self, to: NodeId, term: Term) {
         let state = self.checkpoint();
-        self.outputs.push_back(Output::SendState { to, term, state });
+        // Raft asked for the state of a moment ago; this one is what is sent.
+        let (index, at, config) = (state.index, state.term, state.config.clone());
+        let message = Message { term, body: Body::Snapshot { index, term: at, config } };
+        self.outputs.push_back(Output::SendState { to, message, state });
     }
 
     /// A state came. Raft decides whether it is news.

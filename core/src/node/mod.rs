@@ -22,7 +22,7 @@ mod tickets;
 pub use config::{AutoCompaction, Boot, Config, Restored, Status};
 
 use crate::command::{Event, Refusal, Reply};
-use crate::entry::{Proposal, Write};
+use crate::entry::Proposal;
 use crate::input::Input;
 use crate::lease::Lessor;
 use crate::members::Cluster;
@@ -98,12 +98,10 @@ pub struct Node {
 impl Node {
     /// A member that goes on where `boot` ends. The seed feeds all its randomness.
     #[must_use]
-    pub fn new(config: Config, boot: Boot, seed: u64, now: Instant) -> Node {
+    pub fn new(config: Config, mut boot: Boot, seed: u64, now: Instant) -> Node {
         let mut rng = Rng::new(seed);
         let mut outputs = VecDeque::new();
-        if boot.fresh {
-            let write =
-                Write { hard: Some(boot.hard), cut_from: None, entries: boot.entries.clone() };
+        if let Some(write) = boot.unwritten.take() {
             // Marks of raft's own writes begin above zero and cover this one, since the log
             // lane is in order.
             outputs.push_back(Output::Persist { mark: Mark(0), write });

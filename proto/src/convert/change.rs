@@ -4,9 +4,9 @@ use super::entry::Undecodable;
 use crate::peer::members;
 use crate::wire::tree::raftpb;
 use bytes::Bytes;
-use keel_core::entry::HardState;
-use keel_core::members::Cluster;
-use keel_core::raft::{Change, ChangeStep};
+use keel_core::entry::{HardState, Write};
+use keel_core::members::{Cluster, Member};
+use keel_core::raft::{Change, ChangeStep, Config};
 use keel_core::{Boot, Entry, Index, NodeId, Payload, Term, Ticket};
 use prost::Message;
 use std::sync::Arc;
@@ -38,7 +38,49 @@ pub fn bootstrap(cluster: &Cluster) -> Boot {
         .collect();
     let commit = Index(entries.len() as u64);
     let hard = HardState { term: Term(1), vote: NodeId::NONE, commit };
-    Boot { hard, checkpoint: None, entries, fresh: true }
+    let write = Write { hard: Some(hard), cut_from: None, entries: entries.clone() };
+    Boot { hard, checkpoint: None, entries, unwritten: Some(write) }
+}
+
+/// What a member remembers, as a cluster of itself alone (semantics §7.10): all others leave by
+/// changes that nobody was asked about. For a cluster that has lost its majority for ever.
+///
+/// All that is in the log counts as committed. The commit index on the disk lags, and what was
+/// acknowledged must not be lost; etcd cuts the log where that index stands.
+#[must_use]
+pub fn alone(mut boot: Boot, me: NodeId, peer_urls: &[String]) -> Boot {
+    let (base, mut config) = match &boot.checkpoint {
+        Some(checkpoint) => (checkpoint.index, checkpoint.config.clone()),
+        None => (Index(0), Config::default()),
+    };
+    let last = boot.entries.last().map_or(base, |entry| entry.index);
+    for entry in &boot.entries {
+        if let Payload::Change { change, .. } = &entry.payload {
+            config = config.after(change);
+        }
+    }
+    let mut steps = Vec::new();
+    if config.learners.contains(&me) {
+        steps.push((ChangeStep::AddVoter(me), members::promotion(me)));
+    } else if !config.votes(me) {
+        let member = Member { peer_urls: peer_urls.to_vec(), ..Member::default() };
+        steps.push((ChangeStep::AddVoter(me), members::one(me, &member)));
+    }
+    let others = config.everybody().into_iter().filter(|id| *id != me);
+    steps.extend(others.map(|id| (ChangeStep::Remove(id), String::new())));
+    let made: Vec<Entry> = steps
+        .into_iter()
+        .zip(last.0 + 1..)
+        .map(|((step, context), index)| {
+            let (bytes, change) = change(Ticket::default(), step, &context);
+            let payload = Payload::Change { bytes, change };
+            Entry { term: boot.hard.term, index: Index(index), payload }
+        })
+        .collect();
+    boot.hard.commit = made.last().map_or(last, |entry| entry.index);
+    boot.unwritten = Some(Write { hard: Some(boot.hard), cut_from: None, entries: made.clone() });
+    boot.entries.extend(made);
+    boot
 }
 
 /// A change on its way into the log: its bytes, and what they say.
@@ -104,7 +146,6 @@ fn step(kind: raftpb::ConfChangeType, id: u64) -> Result<ChangeStep, Undecodable
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keel_core::members::Member;
 
     #[test]
     fn a_bootstrap_entry_reads_back_as_what_it_says() {
@@ -116,11 +157,42 @@ mod tests {
         let mut cluster = Cluster::default();
         cluster.members.insert(NodeId(7), member.clone());
         let boot = bootstrap(&cluster);
-        assert_eq!((boot.hard.term, boot.hard.commit, boot.fresh), (Term(1), Index(1), true));
+        assert_eq!((boot.hard.term, boot.hard.commit), (Term(1), Index(1)));
+        assert_eq!(boot.unwritten.as_ref().map(|write| &write.entries), Some(&boot.entries));
         let Payload::Change { bytes, change } = &boot.entries[0].payload else {
             panic!("a bootstrap entry changes the membership");
         };
         assert_eq!(&decode_change(bytes, false).map(Arc::new).expect("a change"), change);
         assert_eq!(bytes[..6], [0x08, 0, 0x10, 0, 0x18, 7], "etcd writes zeros here, too");
+    }
+
+    #[test]
+    fn alone_keeps_everything_and_removes_the_others() {
+        let mut cluster = Cluster::default();
+        for id in [1, 2, 3] {
+            let peer_urls = vec![format!("http://m{id}:2380")];
+            let member = Member { name: format!("m{id}"), peer_urls, ..Member::default() };
+            cluster.members.insert(NodeId(id), member);
+        }
+        let mut boot = bootstrap(&cluster);
+        boot.unwritten = None;
+        boot.hard.term = Term(7);
+        // Nobody told this member that it is committed, and it may be.
+        let last = Entry { term: Term(7), index: Index(4), payload: Payload::Empty };
+        boot.entries.push(last);
+        let boot = alone(boot, NodeId(2), &[]);
+        let write = boot.unwritten.expect("it must be written");
+        assert_eq!(write.cut_from, None);
+        assert_eq!((boot.hard.commit, boot.hard.term), (Index(6), Term(7)));
+        let steps = write.entries.iter().map(|entry| match &entry.payload {
+            Payload::Change { change, .. } => (entry.index, change.steps.clone()),
+            other => panic!("{other:?}"),
+        });
+        let expected = [
+            (Index(5), vec![ChangeStep::Remove(NodeId(1))]),
+            (Index(6), vec![ChangeStep::Remove(NodeId(3))]),
+        ];
+        assert_eq!(steps.collect::<Vec<_>>(), expected);
+        assert_eq!(boot.entries.len(), 6);
     }
 }

@@ -6,6 +6,6 @@ mod entry;
 mod keys;
 pub mod request;
 
-pub use change::{bootstrap, change, decode_change};
+pub use change::{alone, bootstrap, change, decode_change};
 pub use entry::{Undecodable, decode_entry, propose};
 pub use keys::keys;

@@ -39,10 +39,13 @@ pub struct Sending {
 
 impl Sending {
     /// Prepares a state for a peer: measures it, and lets others run meanwhile.
-    pub async fn prepare(me: &Identity, to: NodeId, term: Term, state: &Checkpoint) -> Sending {
-        let body =
-            Body::Snapshot { index: state.index, term: state.term, config: state.config.clone() };
-        let mut message = encode(me.member, to, &Message { term, body });
+    pub async fn prepare(
+        me: &Identity,
+        to: NodeId,
+        message: &Message,
+        state: &Checkpoint,
+    ) -> Sending {
+        let mut message = encode(me.member, to, message);
         if let Some(snapshot) = &mut message.snapshot {
             snapshot.data = Some(super::v2::store(&state.cluster).into());
         }

@@ -5,7 +5,7 @@ use super::{SILENCE, Way};
 use crate::net::Net;
 use crate::spill::Spill;
 use http::{HeaderValue, Method, StatusCode, header};
-use keel_core::Term;
+use keel_core::raft::Message;
 use keel_core::state::Checkpoint;
 use keel_proto::peer::Heard;
 use keel_proto::peer::door::Piece;
@@ -18,15 +18,15 @@ use tokio::time::timeout;
 use tonic::body::Body;
 
 /// Sends a state to a peer and tells how that ended.
-pub(super) async fn send<N: Net>(way: Way<N>, term: Term, state: Arc<Checkpoint>) {
-    let arrived = post(&way, term, &state).await.is_ok();
+pub(super) async fn send<N: Net>(way: Way<N>, message: Message, state: Arc<Checkpoint>) {
+    let arrived = post(&way, &message, &state).await.is_ok();
     way.tell(Heard::StateSent { peer: way.peer, arrived }).await;
 }
 
-async fn post<N: Net>(way: &Way<N>, term: Term, state: &Checkpoint) -> io::Result<()> {
+async fn post<N: Net>(way: &Way<N>, message: &Message, state: &Checkpoint) -> io::Result<()> {
     let url = way.url().ok_or(io::ErrorKind::NotFound)?;
     let mut connection = timeout(way.patience, Connection::open(&way.net, &url)).await??;
-    let sending = Sending::prepare(&way.me, way.peer, term, state).await;
+    let sending = Sending::prepare(&way.me, way.peer, message, state).await;
     let mut headers = way.me.of_request(way.peer);
     let kind = HeaderValue::from_static("application/octet-stream");
     headers.insert(header::CONTENT_TYPE, kind);
