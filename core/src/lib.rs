@@ -6,7 +6,7 @@
 //!              ├─ raft    who leads, what is committed
 //!              ├─ mvcc    what every revision holds
 //!              ├─ lease   what lives how long
-//!              └─ members, alarms
+//!              └─ members, alarms, and whole states that come and go between members
 //!
 //!   Persist, Store ──► Planner ──► Plan of DiskOps ──► (a runtime) ──► Done
 //! ```

@@ -1,10 +1,11 @@
 //! A walk of three, five and seven members over a bad network and disks that lose what was not
-//! durable, and after every step the safety sentences of the Raft paper (§5, figure 3).
+//! durable, with members that come and go, and after every step the safety sentences of the Raft
+//! paper (§5, figure 3).
 
 use bytes::Bytes;
 use keel_core::command::Command;
 use keel_core::entry::HardState;
-use keel_core::raft::{Body, Config, Message, Options, Raft, Ready, Start};
+use keel_core::raft::{Body, Change, ChangeStep, Config, Message, Options, Raft, Ready, Start};
 use keel_core::rng::Rng;
 use keel_core::{Entry, Index, Instant, Mark, NodeId, Payload, Proposal, Term, Ticket, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +98,9 @@ struct World {
     proposed: u64,
     steps: u64,
     read_answers: u64,
+    /// Whether members come and go, and how often that took effect.
+    changing: bool,
+    changes: u64,
 }
 
 impl World {
@@ -120,7 +124,20 @@ impl World {
             proposed: 0,
             steps: 0,
             read_answers: 0,
+            changing: false,
+            changes: 0,
         }
+    }
+
+    /// The same, with two more members that may be let in, and out again.
+    fn changing(size: u64, seed: u64) -> World {
+        let mut world = World::new(size, seed);
+        world.changing = true;
+        for id in (size + 1..=size + 2).map(NodeId) {
+            let member = Member::boot(id, &world.config, world.rng.next_u64(), world.now);
+            world.members.insert(id, member);
+        }
+        world
     }
 
     fn pick(&mut self) -> NodeId {
@@ -156,6 +173,7 @@ impl World {
             98 => {
                 self.cut_off.clear();
             }
+            99 if faults && self.changing => self.change(),
             _ => {}
         }
     }
@@ -205,6 +223,36 @@ impl World {
         });
     }
 
+    /// Whoever leads lets somebody in or out: one at a time, or several through a joint
+    /// configuration.
+    fn change(&mut self) {
+        let Some(leader) = self.members.values().find(|member| member.raft.leads()) else { return };
+        let (leader, config) = (leader.id, leader.raft.config().clone());
+        let joint = self.rng.below(3) == 0;
+        let mut steps = Vec::new();
+        for _ in 0..=self.rng.below(if joint { 3 } else { 1 }) {
+            let id = self.pick();
+            steps.push(match self.rng.below(4) {
+                0 => ChangeStep::AddLearner(id),
+                1 => ChangeStep::Remove(id),
+                _ => ChangeStep::AddVoter(id),
+            });
+        }
+        let change =
+            Change { v2: joint, explicit: joint, auto_leave: joint, steps, ..Change::default() };
+        if config.after(&change).voters.len() < 2 {
+            return;
+        }
+        self.proposed += 1;
+        let bytes = Bytes::from(self.proposed.to_be_bytes().to_vec());
+        let payload = Payload::Change { bytes, change: Arc::new(change) };
+        let now = self.now;
+        // One that comes too early becomes an empty entry, which is right.
+        self.with(leader, |member| {
+            let _ = member.raft.propose(now, payload);
+        });
+    }
+
     fn read(&mut self) {
         let id = self.pick();
         let context = self.rng.next_u64();
@@ -239,6 +287,10 @@ impl World {
             // State machine safety: whoever applies a position applies the same there.
             let before = self.committed.entry(entry.index).or_insert_with(|| told.clone());
             assert_eq!(*before, told, "two entries are committed at {:?}", entry.index);
+            if let Payload::Change { change, .. } = &entry.payload {
+                member.raft.apply_change(change);
+                self.changes += 1;
+            }
             member.raft.applied(entry.index);
             member.applied.push(entry);
         }
@@ -262,6 +314,9 @@ impl World {
                     assert_eq!(one.log[..=last], other.log[..=last], "logs match");
                 }
             }
+        }
+        if self.changing {
+            return; // A majority of whom is another question at every entry.
         }
         for (index, (term, _)) in &self.committed {
             let at = usize::try_from(index.0 - 1).expect("small");
@@ -312,6 +367,34 @@ fn five_members_are_safe() {
 #[test]
 fn seven_members_are_safe() {
     walk(7, 2000..2020, 6_000);
+}
+
+#[test]
+fn members_that_come_and_go_are_safe() {
+    let (mut committed, mut changes) = (0, 0);
+    for (size, seeds) in [(3, 3000..3060_u64), (5, 4000..4030)] {
+        for seed in seeds {
+            let mut world = World::changing(size, seed);
+            for step in 0..6_000 {
+                world.step(true);
+                if step % 50 == 0 {
+                    world.check_disks();
+                }
+            }
+            // Without faults whoever votes now becomes live again.
+            world.cut_off.clear();
+            let before = world.committed.len();
+            let mut quiet = 0;
+            while world.committed.len() < before + 3 {
+                world.step(false);
+                quiet += 1;
+                assert!(quiet < 200_000, "seed {seed}: nothing moves any more");
+            }
+            committed += world.committed.len();
+            changes += world.changes;
+        }
+    }
+    assert!(committed > 1000 && changes > 300, "it saw {committed} entries, {changes} changes");
 }
 
 /// The walk's own eyes: a message that claims what a member's disk does not hold is noticed.

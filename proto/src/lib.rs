@@ -6,6 +6,9 @@
 //!                       └── response bytes ◄── convert ◄──────┴──── oneshot ◄────┘
 //! ```
 //!
+//! [`peer`] is the same for members among themselves: their streams, their pages, and whole states,
+//! which travel as [`bbolt`] databases.
+//!
 //! No socket, no clock, no spawn: any runtime serves exactly the values made here.
 
 pub mod bbolt;

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!   shard 0..n  serve ─► proto Services ─► Handle ──inbox──► driver (shard 0) ─► core::Node
-//!                 ▲                                            │  │  │
-//!                 └── hub ◄── Arc<Batch> ──────────────────────┘  │  └─► journal (stderr)
-//!                                                                 └─► disk (two helper threads)
+//!                 ▲                                            │  │  │  │
+//!                 └── hub ◄── Arc<Batch> ──────────────────────┘  │  │  └─► journal (stderr)
+//!                                                                 │  └─► disk (two helper threads)
+//!   peers ◄── links: queues, readers, posts, states ◄─────────────┘
+//!     └─────► peers' port (shard 0) ─► proto peer Door ── Heard ──► driver
 //! ```
 //!
 //! A shard is a thread with a current-thread executor. Each accepts on the same port, and a
