@@ -464,22 +464,6 @@ impl Raft {
         }
         self.commit_agreed();
         self.leading().news = true;
-        if !self.config.votes(self.options.id) {
-            self.abdicate();
-        }
-    }
-
-    /// A leader that votes no more hands over at once (Raft thesis §4.2.2): who is up to date need
-    /// not wait for an election.
-    fn abdicate(&mut self) {
-        self.spread();
-        let last = self.log.last();
-        if let Some(heir) = self.heir()
-            && self.leading().peers.get(&heir).is_some_and(|peer| peer.matched == last)
-        {
-            self.send(heir, Body::TimeoutNow);
-        }
-        self.become_follower(self.term, NodeId::NONE);
     }
 
     /// A joint configuration that is to be left by itself is left once it is applied.
