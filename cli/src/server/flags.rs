@@ -174,7 +174,7 @@ pub const FLAGS: &[Flag] = &[
     later("downgrade-check-time", "5s", "downgrades are not served yet"),
     switch("force-new-cluster", "false"),
     later_switch("unsafe-no-fsync", "false", "what is acknowledged is durable, always"),
-    later("config-file", "", "configuration files are not read yet"),
+    acts("config-file", ""),
 ];
 
 /// A flag by its name.

@@ -1,11 +1,12 @@
 //! The server's command line.
 //!
 //! ```text
-//!   arguments, ETCD_* ─► Settings (flag by flag) ─► Config (checked) ─► the runtime
+//!   arguments, ETCD_* or a file ─► Settings (flag by flag) ─► Config (checked) ─► the runtime
 //! ```
 
 mod config;
 pub(crate) mod duration;
+mod file;
 pub mod flags;
 mod settings;
 mod urls;

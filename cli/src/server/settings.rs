@@ -17,6 +17,7 @@ pub struct Settings {
 enum Source {
     Line,
     Environment,
+    File,
 }
 
 /// What a command line asks for.
@@ -67,6 +68,16 @@ impl Settings {
         }
         if matches.get_flag("version") {
             return Ok(Wanted::Version);
+        }
+        let environment: Vec<(String, String)> = environment.into_iter().collect();
+        let named = environment.iter().find(|(name, _)| *name == variable("config-file"));
+        let named = matches.get_one("config-file").or(named.map(|(_, value)| value));
+        if let Some(path) = named.filter(|path: &&String| !path.is_empty()) {
+            for (flag, value) in super::file::read(path)? {
+                settings.set(flag, value, Source::File);
+            }
+            settings.refuse_what_cannot_act()?;
+            return Ok(Wanted::Serve(Box::new(settings)));
         }
         for flag in FLAGS {
             if let Some(value) = matches.get_one::<String>(flag.name) {
