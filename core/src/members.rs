@@ -25,6 +25,13 @@ impl Cluster {
     }
 }
 
+/// `major` and `minor` of a version; nothing for what is none.
+#[must_use]
+pub fn minor(version: &str) -> Option<(u64, u64)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
 /// One member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {

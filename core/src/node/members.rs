@@ -8,7 +8,7 @@ use super::Node;
 use crate::command::{Command, Refusal, Reply};
 use crate::entry::Payload;
 use crate::input::Order;
-use crate::members::Member;
+use crate::members::{Member, minor};
 use crate::note::Note;
 use crate::output::Output;
 use crate::raft::{Change, ChangeStep};
@@ -74,12 +74,6 @@ impl Links {
 /// How many of so many decide.
 fn majority(voters: usize) -> usize {
     voters / 2 + 1
-}
-
-/// `major` and `minor` of a version.
-fn minor_of(version: &str) -> Option<(u64, u64)> {
-    let mut parts = version.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 impl Node {
@@ -302,14 +296,15 @@ impl Node {
         if !self.leads || self.raft.begins_term() || self.own.values().any(|own| own.is_version()) {
             return;
         }
-        let mut lowest = minor_of(&self.config.version);
+        let mut lowest = minor(&self.config.version);
         for id in self.cluster.members.keys().filter(|id| **id != self.config.id) {
-            let Some(version) = self.links.version(*id).and_then(minor_of) else { return };
+            let Some(version) = self.links.version(*id).and_then(minor) else { return };
             lowest = lowest.min(Some(version));
         }
-        let Some((major, minor)) = lowest else { return };
-        if minor_of(&self.cluster.version) < lowest {
-            let version = alloc::format!("{major}.{minor}.0");
+        if let Some((major, newest)) = lowest
+            && minor(&self.cluster.version) < lowest
+        {
+            let version = alloc::format!("{major}.{newest}.0");
             self.propose_own(Command::ClusterVersion(version), super::Own::Version);
         }
     }

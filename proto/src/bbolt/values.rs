@@ -3,6 +3,7 @@
 use super::Damage;
 use crate::pb::etcdserverpb::{AlarmMember, AlarmType};
 use crate::pb::leasepb::Lease;
+use crate::peer::members;
 use bytes::{BufMut, Bytes, BytesMut};
 use keel_core::command::AlarmKind;
 use keel_core::members::Member;
@@ -123,21 +124,6 @@ pub struct Downgrade {
     pub enabled: bool,
 }
 
-/// A member's JSON, fields in etcd's order.
-#[derive(Serialize, Deserialize)]
-struct MemberJson {
-    id: u64,
-    #[serde(rename = "peerURLs", default)]
-    peer_urls: Option<Vec<String>>,
-    #[serde(rename = "isLearner", default, skip_serializing_if = "std::ops::Not::not")]
-    learner: bool,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    name: String,
-    #[serde(rename = "clientURLs", default)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_urls: Option<Vec<String>>,
-}
-
 /// A member's id as a key of `members` and `members_removed`.
 pub(super) fn member_key(id: NodeId) -> Bytes {
     id.to_string().into()
@@ -150,35 +136,17 @@ pub(super) fn read_member_key(key: &[u8]) -> Option<NodeId> {
 
 /// A member as a value of the bucket `members`.
 pub(super) fn member_value(id: NodeId, member: &Member) -> Bytes {
-    let urls = |urls: &Vec<String>| (!urls.is_empty()).then(|| urls.clone());
-    json(&MemberJson {
-        id: id.0,
-        peer_urls: urls(&member.peer_urls),
-        learner: member.learner,
-        name: member.name.clone(),
-        client_urls: urls(&member.client_urls),
-    })
+    members::one(id, member).into()
 }
 
 /// Reads a value of the bucket `members`.
 pub(super) fn read_member(value: &[u8]) -> Option<(NodeId, Member)> {
-    let member: MemberJson = serde_json::from_slice(value).ok()?;
-    Some((
-        NodeId(member.id),
-        Member {
-            name: member.name,
-            peer_urls: member.peer_urls.unwrap_or_default(),
-            client_urls: member.client_urls.unwrap_or_default(),
-            learner: member.learner,
-        },
-    ))
+    members::parse(value).map(|(id, member, _)| (id, member))
 }
 
-/// JSON as etcd's language writes it: the same, but `<`, `>` and `&` are escaped.
+/// JSON as etcd's language writes it.
 pub(super) fn json(value: &impl Serialize) -> Bytes {
-    let text = serde_json::to_string(value).expect("strings and numbers always become JSON");
-    // None of the three can stand outside of a string.
-    text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e").into()
+    members::json(value).into()
 }
 
 /// A big-endian number.

@@ -99,11 +99,18 @@ pub fn change(ticket: Ticket, step: ChangeStep, context: &str) -> (Bytes, Arc<Ch
         node_id: Some(id.0),
         context: (!context.is_empty()).then(|| Bytes::copy_from_slice(context.as_bytes())),
     };
-    let (member, promote) = members::parse_one(context.as_bytes()).unzip();
-    let promote = promote.unwrap_or(false);
+    let (member, promote) = told(context.as_bytes());
     let steps = vec![step];
     let parsed = Change { ticket, steps, member, promote, ..Change::default() };
     (Bytes::from(encoded.encode_to_vec()), Arc::new(parsed))
+}
+
+/// What a change's context says: the member, and whether it is promoted.
+fn told(context: &[u8]) -> (Option<Member>, bool) {
+    match members::parse(context) {
+        Some((_, member, promote)) => (Some(member), promote),
+        None => (None, false),
+    }
 }
 
 /// Parses a `ConfChange`, or a `ConfChangeV2`, with the member in its context.
@@ -120,13 +127,13 @@ pub fn decode_change(bytes: &Bytes, v2: bool) -> Result<Change, Undecodable> {
         (steps, change.context().to_vec(), simple, change.id())
     };
     use raftpb::ConfChangeTransition as Transition;
-    let (member, promote) = members::parse_one(&context).unzip();
+    let (member, promote) = told(&context);
     Ok(Change {
         v2,
         explicit: transition != Transition::Auto,
         auto_leave: v2 && transition != Transition::JointExplicit,
         ticket: Ticket(ticket),
-        promote: promote.unwrap_or(false),
+        promote,
         member,
         steps,
     })

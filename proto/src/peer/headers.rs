@@ -4,6 +4,7 @@
 use crate::service::VERSION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use keel_core::NodeId;
+use keel_core::members::minor;
 use std::sync::Arc;
 
 const CLUSTER: &str = "x-etcd-cluster-id";
@@ -75,12 +76,6 @@ impl Identity {
         }
         Ok(())
     }
-}
-
-/// `major` and `minor` of a version; nothing for what is none.
-fn minor(version: &str) -> Option<(u64, u64)> {
-    let mut parts = version.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -15,33 +15,39 @@ struct Record {
     learner: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     name: String,
-    #[serde(rename = "clientURLs", default, skip_serializing_if = "Vec::is_empty")]
-    client_urls: Vec<String>,
+    #[serde(rename = "clientURLs", default, skip_serializing_if = "Option::is_none")]
+    client_urls: Option<Vec<String>>,
     #[serde(rename = "isPromote", default, skip_serializing_if = "std::ops::Not::not")]
     promote: bool,
 }
 
 impl Record {
     fn of(id: NodeId, member: &Member) -> Record {
+        // Go's empty lists are null.
+        let urls = |urls: &Vec<String>| (!urls.is_empty()).then(|| urls.clone());
         Record {
             id: id.0,
-            peer_urls: Some(member.peer_urls.clone()),
+            peer_urls: urls(&member.peer_urls),
             learner: member.learner,
             name: member.name.clone(),
-            client_urls: member.client_urls.clone(),
+            client_urls: urls(&member.client_urls),
             promote: false,
         }
     }
 
     fn member(self) -> (NodeId, Member) {
         let Record { id, peer_urls, learner, name, client_urls, .. } = self;
-        let peer_urls = peer_urls.unwrap_or_default();
+        let (peer_urls, client_urls) =
+            (peer_urls.unwrap_or_default(), client_urls.unwrap_or_default());
         (NodeId(id), Member { name, peer_urls, client_urls, learner })
     }
 }
 
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts and numbers are JSON")
+/// JSON as etcd's language writes it: the same, but `<`, `>` and `&` are escaped.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("strings and numbers always become JSON");
+    // None of the three can stand outside of a string.
+    text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
 /// All members, by id.
@@ -61,8 +67,7 @@ pub fn one(id: NodeId, member: &Member) -> String {
 /// What a promotion carries.
 #[must_use]
 pub fn promotion(id: NodeId) -> String {
-    let (peer_urls, name, client_urls) = (None, String::new(), Vec::new());
-    json(&Record { id: id.0, peer_urls, learner: false, name, client_urls, promote: true })
+    json(&Record { promote: true, ..Record::of(id, &Member::default()) })
 }
 
 /// Parses what [`list`] writes; `None` for anything else.
@@ -72,12 +77,13 @@ pub fn parse_list(text: &[u8]) -> Option<BTreeMap<NodeId, Member>> {
     Some(records.into_iter().map(Record::member).collect())
 }
 
-/// Parses what a change carries: the member, and whether it is promoted.
+/// Parses what [`one`] writes: who it is, the member, and whether it is promoted.
 #[must_use]
-pub fn parse_one(text: &[u8]) -> Option<(Member, bool)> {
+pub fn parse(text: &[u8]) -> Option<(NodeId, Member, bool)> {
     let record: Record = serde_json::from_slice(text).ok()?;
     let promote = record.promote;
-    Some((record.member().1, promote))
+    let (id, member) = record.member();
+    Some((id, member, promote))
 }
 
 #[cfg(test)]
@@ -103,7 +109,8 @@ mod tests {
         );
         assert_eq!(parse_list(text.as_bytes()), Some(members));
         assert_eq!(promotion(NodeId(5)), r#"{"id":5,"peerURLs":null,"isPromote":true}"#);
-        assert_eq!(parse_one(promotion(NodeId(5)).as_bytes()), Some((Member::default(), true)));
-        assert_eq!(parse_one(b""), None);
+        let promoted = parse(promotion(NodeId(5)).as_bytes());
+        assert_eq!(promoted, Some((NodeId(5), Member::default(), true)));
+        assert_eq!(parse(b""), None);
     }
 }
