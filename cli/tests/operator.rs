@@ -2,6 +2,8 @@
 //! acknowledged, and comes back once the trouble is gone.
 
 mod common;
+#[path = "common/small.rs"]
+mod small;
 
 use common::server::Server;
 use keel_cli::load::calls::once;
@@ -9,8 +11,9 @@ use keel_cli::load::http2::{Conn, Heard, Method};
 use keel_cli::load::process::Server as Process;
 use keel_proto::pb::etcdserverpb as pb;
 use prost::Message;
+use small::Small;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 const RANGE: &str = "/etcdserverpb.KV/Range";
@@ -48,46 +51,9 @@ fn a_directory_in_use_and_a_taken_port_are_refused_in_a_line() {
     assert!(line.contains(&taken) && line.contains("in use"), "{line}");
 }
 
-/// A directory with a small file system for a server's data, gone when dropped.
-struct Small {
-    dir: tempfile::TempDir,
-}
-
-impl Small {
-    /// None where this user may not mount one.
-    fn mount(size: &str) -> Option<Small> {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let data = dir.path().join("data");
-        std::fs::create_dir(&data).expect("a directory can be made");
-        let options = format!("mode=700,size={size}");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "keel-test"])
-            .arg(data)
-            .status();
-        mount.is_ok_and(|status| status.success()).then_some(Small { dir })
-    }
-
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    fn grow(&self, size: &str) {
-        let size = format!("remount,size={size}");
-        let grown = Command::new("mount").args(["-o", &size]).arg(self.data()).status();
-        assert!(grown.is_ok_and(|status| status.success()), "a mounted file system can grow");
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: the server that this test killed may not be gone yet.
-        let _ = Command::new("umount").arg("--lazy").arg(self.data()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_ends_the_server_and_costs_no_acknowledged_write() {
-    let Some(small) = Small::mount("200m") else {
+    let Some(small) = Small::mount("data", "200m") else {
         eprintln!("SKIPPED: this user may not mount a small file system");
         return;
     };
@@ -95,13 +61,13 @@ fn a_full_disk_ends_the_server_and_costs_no_acknowledged_write() {
     let runtime = runtime.expect("a runtime for the test");
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let binary = Path::new(env!("CARGO_BIN_EXE_etcd"));
-        let mut server = Process::start("keel", binary, small.dir.path(), None, &[])
+        let mut server = Process::start("keel", binary, small.path(), None, &[])
             .await
             .expect("the server starts");
         let acknowledged = put_until_it_dies(&server.addr).await;
         assert!(acknowledged > 0, "the disk had room for some");
         server.stop().expect("its end can be waited for");
-        let said = std::fs::read_to_string(small.dir.path().join("stderr")).expect("its words");
+        let said = std::fs::read_to_string(small.path().join("stderr")).expect("its words");
         let line = said.lines().last().unwrap_or_default();
         assert!(line.contains("No space left") && line.contains("free space"), "{said}");
         small.grow("1g");

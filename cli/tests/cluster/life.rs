@@ -2,10 +2,12 @@
 
 use crate::calls::{LOOK, PATIENCE, call, insist, put_request, wait_until_equal};
 use crate::history::{History, answers};
-use crate::with_cluster;
+use crate::small::Small;
+use crate::{ours, with_cluster};
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::failover::leader;
 use keel_cli::load::http2::{Conn, Heard, Method};
+use keel_cli::load::process::{Launch, free_addr};
 use keel_proto::pb::etcdserverpb as pb;
 use prost::Message;
 use std::time::Instant;
@@ -230,4 +232,72 @@ async fn move_leader(cluster: &Cluster, to: usize) {
         let _: Result<pb::MoveLeaderResponse, _> =
             call(addr, "/etcdserverpb.Maintenance/MoveLeader", &request).await;
     }
+}
+
+#[test]
+fn members_are_restarted_one_by_one_while_clients_write() {
+    with_cluster(3, &["--snapshot-count=200"], async |cluster| {
+        let history = History::begin(cluster.addrs(), CLIENTS);
+        for turn in 0..6 {
+            answers(&history, 100).await;
+            let member = &mut cluster.members[turn % 3];
+            member.stop().expect("it stops when it is asked");
+            member.revive().await.expect("it starts again");
+        }
+        answers(&history, 100).await;
+        let addr = cluster.addrs()[0].clone();
+        history.check(&addr).await;
+        wait_until_equal(cluster).await;
+    });
+}
+
+#[test]
+fn a_member_whose_disk_is_full_leaves_the_others_alone() {
+    let Some(small) = Small::mount("m3/data", "200m") else {
+        eprintln!("SKIPPED: this user may not mount a small file system");
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime for the test");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let launch = |nth: usize| Launch {
+            name: format!("m{nth}"),
+            binary: ours(),
+            dir: small.path().join(format!("m{nth}")),
+            cpu: None,
+            client: free_addr().expect("there are ports"),
+            peer: free_addr().expect("there are ports"),
+            cluster: String::new(),
+            state: "new",
+            extra: Vec::new(),
+            under: Vec::new(),
+        };
+        let launches = (1..=3).map(launch).collect();
+        let cluster = Cluster::launch(small.path(), launches).await;
+        let mut cluster = cluster.expect("the cluster starts");
+        let mut others = cluster.addrs();
+        others.truncate(2);
+        let history = History::begin(others.clone(), CLIENTS);
+        let begun = Instant::now();
+        for nth in 0.. {
+            if cluster.members[2].has_ended().expect("it can be waited for") {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "its disk does not fill up");
+            let put = pb::PutRequest {
+                key: format!("/large/{nth}").into(),
+                value: vec![b'v'; 512 * 1024].into(),
+                ..Default::default()
+            };
+            let _: pb::PutResponse = insist(&others[nth % 2], "/etcdserverpb.KV/Put", &put).await;
+        }
+        let said = cluster.members[2].last_words();
+        assert!(said.contains("No space left"), "{said}");
+        answers(&history, 100).await;
+        small.grow("2g");
+        cluster.members[2].revive().await.expect("it starts again where there is room");
+        answers(&history, 50).await;
+        history.check(&others[0]).await;
+        wait_until_equal(&cluster).await;
+    });
 }

@@ -11,6 +11,8 @@ mod members;
 mod membership;
 mod net;
 mod partition;
+#[path = "../common/small.rs"]
+mod small;
 
 use keel_cli::load::cluster::Cluster;
 use std::path::PathBuf;
