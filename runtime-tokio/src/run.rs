@@ -78,7 +78,8 @@ pub async fn start<N: Net, D: Disk>(
     config: Config,
     world: World<N, D>,
 ) -> Result<Running, Failure> {
-    launch(Arc::new(config), world, 1, |_, _| unreachable!("there is one shard")).await
+    let alone = |_, _| unreachable!("there is one shard");
+    launch(Arc::new(config), world, Metrics::new(), 1, alone).await
 }
 
 /// Serves until SIGTERM or SIGINT, then stops gracefully. Blocks the thread that calls it.
@@ -106,7 +107,10 @@ async fn serve(config: Arc<Config>, world: World<TcpNet, MapDisk>) -> Result<(),
     let journal = world.journal.clone();
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = config.shards.unwrap_or(cores).max(1);
-    let running = launch(Arc::clone(&config), world, shards, spawn).await?;
+    let metrics = Metrics::new();
+    // Only here: what the process uses is no business of a simulated member.
+    metrics.register(prometheus::process_collector::ProcessCollector::for_self());
+    let running = launch(Arc::clone(&config), world, metrics, shards, spawn).await?;
     let signals = tokio::task::spawn_local(hear_signals(running.stop.clone(), journal.clone())?);
     let result = running.ended().await;
     signals.abort();
@@ -118,13 +122,12 @@ async fn serve(config: Arc<Config>, world: World<TcpNet, MapDisk>) -> Result<(),
 async fn launch<N: Net, D: Disk>(
     config: Arc<Config>,
     world: World<N, D>,
+    metrics: Metrics,
     shards: usize,
     place: impl Fn(Shard<N>, Calls) -> Result<(), Failure>,
 ) -> Result<Running, Failure> {
     let World { net, disk, clock, seed, journal, mut init_socket } = world;
     let (hubs, calls): (Vec<_>, Vec<_>) = (0..shards).map(|_| HubHandle::new()).unzip();
-    let metrics = Metrics::new();
-    metrics.register(prometheus::process_collector::ProcessCollector::for_self());
     let stop = Stop::new();
     let heart = Heart::start(
         &config,
