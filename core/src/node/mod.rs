@@ -275,6 +275,8 @@ impl Node {
                 break;
             }
         }
+        // A state that raft did not want is of no use.
+        self.arrived = None;
     }
 
     /// Gives the state after the changes since the last time to everybody.
