@@ -102,8 +102,6 @@ pub enum Command {
     ClusterVersion(String),
     /// A range that somebody proposed through the log: changes nothing.
     Range(Box<Range>),
-    /// An operation whose feature this build does not have: applies as a refusal, changes nothing.
-    Unsupported(&'static str),
 }
 
 /// Put one key (semantics §1.4).
@@ -506,6 +504,4 @@ pub enum Refusal {
     Canceled,
     /// The server is stopping.
     Stopped,
-    /// A feature that this build does not have.
-    Unsupported(&'static str),
 }

@@ -138,7 +138,6 @@ pub fn status(refusal: Refusal) -> Status {
         }
         Refusal::Canceled => (Code::Cancelled, "etcdserver: request canceled"),
         Refusal::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
-        Refusal::Unsupported(what) => (Code::Unimplemented, what),
     };
     Status::new(code, text)
 }

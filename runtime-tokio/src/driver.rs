@@ -176,6 +176,10 @@ impl<N: Net, D: Disk> Driver<N, D> {
                     Input::State { from, term, state }
                 }
                 Heard::StateSent { peer, arrived } => Input::StateSent { peer, arrived },
+                Heard::Refused { peer, why } => {
+                    self.notes.refused(peer, why);
+                    Input::Tick
+                }
                 Heard::Expelled => {
                     self.notes.expelled();
                     self.leave.ask();
@@ -210,7 +214,10 @@ impl<N: Net, D: Disk> Driver<N, D> {
                     }
                 }
                 Output::SendState { to, message, state } => {
-                    self.links.send_state(to, message, state);
+                    if !self.links.send_state(to, message, state) {
+                        let input = Input::StateSent { peer: to, arrived: false };
+                        self.node.step(self.clock.now(), input);
+                    }
                 }
                 Output::Members(cluster) => self.links.follow(&cluster),
                 Output::Leave => self.leave(),

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// How long a peer's connection may be silent, as in etcd.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -102,7 +102,7 @@ impl<N: Net> Links<N> {
         }
         let (post, posts) = mpsc::channel(POSTS);
         tasks.spawn_local(post::post(self.way(peer, &urls), posts));
-        Link { urls, appends: None, messages: None, post, tasks }
+        Link { urls, appends: None, messages: None, post, state: None, tasks }
     }
 
     fn way(&self, peer: NodeId, urls: &Urls) -> Way<N> {
@@ -128,13 +128,25 @@ impl<N: Net> Links<N> {
         }
     }
 
-    /// Begins to bring a peer a state.
-    pub(crate) fn send_state(&mut self, to: NodeId, message: Message, state: Arc<Checkpoint>) {
-        let Some(urls) = self.links.get(&to).map(|link| Rc::clone(&link.urls)) else { return };
+    /// Begins to bring a peer a state, in place of an older one that is still on its way;
+    /// `false` where there is no way to it.
+    pub(crate) fn send_state(
+        &mut self,
+        to: NodeId,
+        message: Message,
+        state: Arc<Checkpoint>,
+    ) -> bool {
+        let Some(urls) = self.links.get(&to).map(|link| Rc::clone(&link.urls)) else {
+            return false;
+        };
         let way = self.way(to, &urls);
-        if let Some(link) = self.links.get_mut(&to) {
-            link.tasks.spawn_local(state::send(way, message, state));
-        }
+        self.links.get_mut(&to).is_some_and(|link| {
+            let sending = link.tasks.spawn_local(state::send(way, message, state));
+            if let Some(before) = link.state.replace(sending) {
+                before.abort();
+            }
+            true
+        })
     }
 
     /// Where its tasks tell what they hear.
@@ -163,6 +175,8 @@ struct Link {
     appends: Option<mpsc::Sender<Out>>,
     messages: Option<mpsc::Sender<Out>>,
     post: mpsc::Sender<Message>,
+    /// The state that is on its way.
+    state: Option<AbortHandle>,
     tasks: JoinSet<()>,
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Notes {
     term: Term,
     /// Whether a pre-vote came before: then the election was announced with it.
     asked: bool,
+    /// What was refused last.
+    refused: Option<(NodeId, String)>,
     /// When the running compaction was accepted.
     compacting: Option<Instant>,
 }
@@ -40,7 +42,19 @@ impl Notes {
             leader: NodeId::NONE,
             term: Term(0),
             asked: false,
+            refused: None,
             compacting: None,
+        }
+    }
+
+    /// What a peer sent was not taken. The peer tries again at once, so the same reason is worth a
+    /// line only once.
+    pub(crate) fn refused(&mut self, peer: NodeId, why: String) {
+        if self.refused.as_ref() != Some(&(peer, why.clone())) {
+            let fields =
+                [("remote-peer-id", peer.to_string().into()), ("reason", why.as_str().into())];
+            self.journal.warn("refused what a peer sent", &fields);
+            self.refused = Some((peer, why));
         }
     }
 

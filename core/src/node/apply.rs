@@ -136,7 +136,6 @@ impl Node {
                 Ok(Reply::Done)
             }
             Command::Range(_) => Ok(Reply::Done),
-            Command::Unsupported(what) => Err(Refusal::Unsupported(what)),
         }
     }
 

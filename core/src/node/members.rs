@@ -270,6 +270,7 @@ impl Node {
             }
         }
         self.tell_members();
+        self.decide_version();
         if self.cluster.removed.contains(&self.config.id) {
             self.note(Note::RemovedSelf);
             self.outputs.push_back(Output::Leave);

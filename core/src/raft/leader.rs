@@ -369,6 +369,10 @@ impl Raft {
         let heir = self.disk_stalls().then(|| self.heir()).flatten();
         let leader = self.leading();
         for (id, peer) in &mut leader.peers {
+            if !peer.active {
+                // It takes no state in either: the log need not wait for it.
+                peer.snapshot_failed();
+            }
             peer.active = *id == me;
         }
         match heir {

@@ -114,5 +114,8 @@ fn command(request: pb::InternalRaftRequest) -> Result<Command, Undecodable> {
         let keys = super::keys(range.key, range.range_end);
         return Ok(Command::Range(Box::new(keel_core::command::Range::of(keys))));
     }
-    Ok(Command::Unsupported("an operation that this build does not know"))
+    // The others apply it: whoever passed over it would not be like them any more.
+    Err(Undecodable(String::from(
+        "an entry holds an operation that this build does not know: authentication or a downgrade",
+    )))
 }

@@ -93,6 +93,13 @@ pub enum Heard {
         /// Who.
         peer: NodeId,
     },
+    /// What a peer sent could not be read, or not be taken in.
+    Refused {
+        /// Whose.
+        peer: NodeId,
+        /// Why.
+        why: String,
+    },
     /// A peer says that this member was removed from the cluster.
     Expelled,
 }

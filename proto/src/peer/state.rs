@@ -157,6 +157,11 @@ pub async fn restored(
             index.0, announced.index.0
         ));
     }
+    if backend.auth().map_err(|damage| damage.to_string())?.enabled == Some(true) {
+        return Err(String::from(
+            "the cluster asks for authentication, which this build does not know",
+        ));
+    }
     let rest = || -> Result<Restored, crate::bbolt::Damage> {
         Ok(Restored {
             index,

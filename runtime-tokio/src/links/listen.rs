@@ -56,7 +56,10 @@ async fn read<N: Net>(way: &Way<N>, channel: Channel, mut body: Incoming) {
             match reader.take() {
                 Ok(Some(message)) => way.tell(Heard::Message { from: way.peer, message }).await,
                 Ok(None) => break,
-                Err(_) => return,
+                Err(why) => {
+                    way.tell(Heard::Refused { peer: way.peer, why: why.0 }).await;
+                    return;
+                }
             }
         }
     }

@@ -67,7 +67,11 @@ pub(crate) async fn take(
             // Where nobody hears any more the server is about to end.
             let _ = heard.send(Heard::State { from, term, state: Box::new(state), answer }).await;
         }
-        // The sender may be gone, which is why it failed.
-        Err(why) => drop(answer.send(Err(why))),
+        Err(why) => {
+            let refused = Heard::Refused { peer: announced.from, why: why.clone() };
+            // The sender may be gone, which is why it failed; and the server may be about to end.
+            let _ = answer.send(Err(why));
+            let _ = heard.send(refused).await;
+        }
     }
 }
