@@ -11,7 +11,7 @@ use crate::disk::{Damage, DiskOp, File, Lane};
 use crate::entry::{HardState, RawEntry, Write};
 use crate::limits::{GROUP_BYTES, PIECE_BYTES, SEGMENT_BYTES, STATE_BYTES};
 use crate::state::image::Image;
-use crate::state::{Checkpoint, Files, RestoredImage, Scan, Slots, read_manifest};
+use crate::state::{Checkpoint, Files, RestoredImage, Scan, Slots, read_manifest, settle_manifest};
 use crate::types::{Index, Mark, NodeId, Term};
 use crate::wal::{Log, Replay, replay};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -218,6 +218,8 @@ pub struct Recovery {
     options: Options,
     files: BTreeMap<File, u64>,
     manifest: Option<Slots>,
+    /// What brings the manifest to rest.
+    settle: Vec<DiskOp>,
     segments: BTreeMap<u64, Bytes>,
 }
 
@@ -226,7 +228,7 @@ impl Recovery {
     #[must_use]
     pub fn new(options: Options, files: Vec<(File, u64)>) -> Recovery {
         let files = files.into_iter().collect();
-        Recovery { options, files, manifest: None, segments: BTreeMap::new() }
+        Recovery { options, files, manifest: None, settle: Vec::new(), segments: BTreeMap::new() }
     }
 
     /// The next file to feed, or `None` when nothing more is needed.
@@ -250,7 +252,10 @@ impl Recovery {
     /// Takes a whole file. What is recovered is slices of it.
     pub fn feed(&mut self, file: File, bytes: Bytes) -> Result<(), Damage> {
         match file {
-            File::Manifest => self.manifest = Some(read_manifest(&bytes)?),
+            File::Manifest => {
+                self.manifest = Some(read_manifest(&bytes)?);
+                self.settle = settle_manifest(&bytes);
+            }
             File::State(number) => {
                 if let Some(Slots::Newest(scan)) = &mut self.manifest {
                     scan.feed(number, bytes)?;
@@ -265,12 +270,14 @@ impl Recovery {
 
     /// What the directory held, and the planner that goes on from it in a fresh segment.
     pub fn finish(self) -> Result<(Planner, Recovered), Damage> {
-        let Recovery { mut options, files, manifest, segments } = self;
-        if matches!(manifest, Some(Slots::Torn)) && !segments.contains_key(&1) {
+        let Recovery { mut options, files, manifest, settle, segments } = self;
+        // Without any segment nothing was ever promised; a log that has lost its first one has
+        // given it up for a checkpoint.
+        let given_up = !segments.is_empty() && !segments.contains_key(&1);
+        if matches!(manifest, Some(Slots::Torn)) && given_up {
             let why = "the only slot ever written is bad, and the log does not hold everything";
             return Err(Damage { file: File::Manifest, at: 0, why });
         }
-        let settle = manifest.iter().map(|_| File::Manifest).collect();
         let made = manifest.is_some();
         let scan = match manifest {
             Some(Slots::Newest(scan)) => Some(scan),

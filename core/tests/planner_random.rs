@@ -145,3 +145,12 @@ proptest! {
         live(seed, 400);
     }
 }
+
+/// A manifest's slot torn twice, so that both halves together were a good one of the first; and a
+/// state taken in before the log had its first segment.
+#[test]
+fn lives_that_once_ended_badly() {
+    for seed in [10_271_194_057_208_500_034, 74_580_909_329_301_452, 12_037_882_174_556_769_649] {
+        live(seed, 400);
+    }
+}

@@ -17,7 +17,7 @@ mod recovery;
 mod tests;
 
 pub(crate) use files::Files;
-pub(crate) use recovery::{Scan, Slots, read_manifest};
+pub(crate) use recovery::{Scan, Slots, read_manifest, settle_manifest};
 
 use crate::command::AlarmKind;
 use crate::members::Cluster;

@@ -8,12 +8,13 @@ use super::ledger::Ledger;
 use super::manifest::{Listed, MANIFEST_BYTES, Manifest, decode_list};
 use super::{LeaseRecord, RestoredImage};
 use crate::command::AlarmKind;
-use crate::disk::{Damage, File};
+use crate::disk::{Damage, DiskOp, File};
 use crate::limits::PAGE;
 use crate::members::Cluster;
 use crate::planner::Options;
 use crate::types::{Index, NodeId, Term};
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -46,6 +47,23 @@ pub(crate) fn read_manifest(bytes: &[u8]) -> Result<Slots, Damage> {
         (true, false) => Ok(Slots::Torn),
         _ => Err(damage("both slots of the manifest are bad")),
     }
+}
+
+/// What brings the manifest to rest after a restart. A slot that a crash left half written is
+/// wiped: the next write to it may be torn, too, and what the two leave together must not be a good
+/// slot of the first, whose state is overwritten by then.
+pub(crate) fn settle_manifest(bytes: &Bytes) -> Vec<DiskOp> {
+    let file = File::Manifest;
+    let torn = bytes
+        .chunks(PAGE)
+        .enumerate()
+        .filter(|(_, slot)| Manifest::decode(slot).is_none() && slot.iter().any(|&byte| byte != 0));
+    let wipe = torn.map(|(nth, _)| DiskOp::Write {
+        file,
+        at: (nth * PAGE) as u64,
+        bytes: vec![Bytes::from_static(&[0; PAGE])],
+    });
+    wipe.chain([DiskOp::Sync { file }]).collect()
 }
 
 /// The state files as they are fed.

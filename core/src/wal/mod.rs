@@ -124,8 +124,9 @@ pub(crate) struct Log {
     flight: Option<Flight>,
     /// Up to where a durable checkpoint makes the log void.
     stored: Index,
-    /// After a restart: what may be in the page cache only, to be synced before anything else.
-    settle: Vec<File>,
+    /// After a restart: what brings files that a crash left half written, or in the page cache
+    /// only, to rest before anything else.
+    settle: Vec<DiskOp>,
     /// After a restart: a fresh segment is begun although nothing is staged.
     fresh: bool,
     /// After a restart: the entries in the segments before it are void.
@@ -163,17 +164,18 @@ impl Log {
     }
 
     /// The log that goes on, in a fresh segment, where `replay` ended. `stored` is the index of
-    /// the checkpoint. Before anything else the files named in `settle` are synced: a process
-    /// that died may have left bytes that were read back but are on no disk yet.
+    /// the checkpoint. Before anything else `settle` is carried out and the newest segment
+    /// synced: a process that died may have left bytes that were read back but are on no disk yet.
     pub(crate) fn resume(
         options: Options,
         replay: &Replay,
         stored: Index,
-        mut settle: Vec<File>,
+        mut settle: Vec<DiskOp>,
     ) -> Log {
         let next = replay.last().next();
         let fresh = !settle.is_empty() || !replay.segments.is_empty();
-        settle.extend(replay.segments.back().map(|segment| File::Segment(segment.number)));
+        let newest = replay.segments.back().map(|segment| File::Segment(segment.number));
+        settle.extend(newest.map(|file| DiskOp::Sync { file }));
         Log {
             hard: replay.hard,
             hard_written: replay.hard,
@@ -267,7 +269,7 @@ impl Log {
         if full && self.spare == Spare::Coming {
             return None; // The bulk lane publishes it soon.
         }
-        let mut ops: Vec<_> = self.settle.drain(..).map(|file| DiskOp::Sync { file }).collect();
+        let mut ops = core::mem::take(&mut self.settle);
         if full {
             self.begin_segment(bytes, &mut ops);
             self.fresh = false;
