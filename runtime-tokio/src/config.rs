@@ -19,6 +19,9 @@ pub struct Config {
     pub listen_peer: Vec<Listen>,
     /// Whether an empty disk begins a cluster or joins one (`--initial-cluster-state`).
     pub initial: Initial,
+    /// Whether a member whose data is damaged or gone takes the other members' state
+    /// (`--self-repair`, which etcd has not).
+    pub self_repair: bool,
     /// What it tells peers of itself (`--initial-advertise-peer-urls`).
     pub advertise_peer_urls: Vec<String>,
     /// Who the node is, what it publishes of itself, and its timing.

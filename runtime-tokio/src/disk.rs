@@ -74,6 +74,31 @@ pub trait Disk: 'static {
         Ok(Box::new(Memory::default()))
     }
 
+    /// Puts everything that is there aside, where nothing looks for it, and remembers durably that
+    /// the disk is not settled. Gives back where it lies now. No plan is in flight.
+    ///
+    /// # Errors
+    ///
+    /// Names what cannot be moved.
+    fn set_aside(&mut self) -> Result<String, DiskFailure> {
+        let source = io::ErrorKind::Unsupported.into();
+        Err(DiskFailure { action: "set aside", path: String::from("everything"), source })
+    }
+
+    /// Whether something was set aside and nothing whole came in its place.
+    fn is_unsettled(&self) -> bool {
+        false
+    }
+
+    /// What is there is whole again, and durable.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn settled(&mut self) -> Result<(), DiskFailure> {
+        Ok(())
+    }
+
     /// Waits for the next end of a plan; dropping the future loses nothing.
     fn done(&mut self) -> impl Future<Output = Completion>;
 }
@@ -246,6 +271,21 @@ impl Disk for MapDisk {
 
     fn spill(&mut self) -> io::Result<Box<dyn Spill>> {
         Ok(Box::new(Unnamed { file: self.files.unnamed()?, len: 0 }))
+    }
+
+    fn set_aside(&mut self) -> Result<String, DiskFailure> {
+        assert_eq!(self.commits, 0, "a disk at work is not set aside");
+        self.tail = None;
+        self.mapped.clear();
+        self.files.set_aside()
+    }
+
+    fn is_unsettled(&self) -> bool {
+        self.files.is_unsettled()
+    }
+
+    fn settled(&mut self) -> Result<(), DiskFailure> {
+        self.files.settled()
     }
 
     async fn done(&mut self) -> Completion {

@@ -2,24 +2,19 @@
 
 use crate::banner;
 use crate::clock::Clock;
-use crate::config::{Config, Initial};
+use crate::config::Config;
 use crate::disk::Disk;
 use crate::driver::Driver;
 use crate::failure::Failure;
 use crate::front::Front;
-use crate::join;
 use crate::journal::Journal;
 use crate::links::Links;
 use crate::net::Net;
 use crate::notes::Notes;
 use crate::peers::Peers;
-use crate::recover::{boot, recover};
+use crate::remember::{Remembered, remember};
 use crate::stop::Stop;
-use keel_core::disk::File;
-use keel_core::members::Cluster;
-use keel_core::planner::Options;
 use keel_core::{Node, Ticket};
-use keel_proto::convert::alone;
 use keel_proto::peer::Caller;
 use keel_proto::peer::headers::Identity;
 use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared};
@@ -59,39 +54,8 @@ impl Heart {
         hubs: Vec<HubHandle>,
         stop: Stop,
     ) -> Result<(Heart, Peers), Failure> {
-        let mut mine = config.node.clone();
-        let mut introduced = Cluster::default();
-        let fresh = !disk.list()?.iter().any(|(file, _)| matches!(file, File::Segment(_)));
-        match config.initial {
-            Initial::New if fresh => join::check_new(&net, config).await?,
-            Initial::Existing if fresh => {
-                (mine.id, introduced) = join::existing(&net, config).await?;
-                mine.cluster_id = introduced.id;
-            }
-            Initial::Alone if fresh => {
-                return Err(Failure::new(format!(
-                    "--force-new-cluster: {} holds no member: name the directory of one, or leave \
-                     the flag out",
-                    config.data_dir.display()
-                )));
-            }
-            Initial::Alone => {}
-            Initial::New | Initial::Existing => introduced = config.cluster.clone(),
-        }
-        let options = Options {
-            cluster: mine.cluster_id,
-            node: mine.id,
-            segments_kept: config.segments_kept,
-            ..Options::default()
-        };
-        let (planner, recovered) = recover(&mut disk, options, &config.data_dir).await?;
-        if let Some((cluster, node)) = recovered.owner {
-            (mine.cluster_id, mine.id) = (cluster, node);
-        }
-        let mut boot = boot(recovered, config)?;
-        if config.initial == Initial::Alone {
-            boot = alone(boot, mine.id, &config.advertise_peer_urls);
-        }
+        let Remembered { mine, mut introduced, planner, boot } =
+            remember(config, &net, &mut disk, journal).await?;
         let id = mine.id;
         let node = Node::new(mine.clone(), boot, seed, clock.now());
         banner::recovered(journal, &mine, &node.view());

@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LIST_MAX: usize = 4 * 1024 * 1024;
 
 /// What another member says of the cluster.
-struct Told {
-    cluster: u64,
-    members: BTreeMap<NodeId, Member>,
+pub(crate) struct Told {
+    pub(crate) cluster: u64,
+    pub(crate) members: BTreeMap<NodeId, Member>,
 }
 
 /// Asks the other initial members, one after the other, until one answers.
-async fn ask<N: Net>(net: &N, config: &Config, patience: Duration) -> Option<Told> {
+pub(crate) async fn ask<N: Net>(net: &N, config: &Config, patience: Duration) -> Option<Told> {
     let mine: BTreeSet<&String> = config.advertise_peer_urls.iter().collect();
     let all = config.cluster.members.values().flat_map(|member| &member.peer_urls);
     let others: BTreeSet<&String> = all.filter(|url| !mine.contains(url)).collect();
@@ -39,6 +39,16 @@ async fn ask<N: Net>(net: &N, config: &Config, patience: Duration) -> Option<Tol
     None
 }
 
+/// Whether the others know this member as one that ran before.
+pub(crate) async fn has_run<N: Net>(net: &N, config: &Config) -> bool {
+    let patience = config.node.election + Duration::from_secs(1);
+    let Some(told) = ask(net, config, patience).await else { return false };
+    let mine: BTreeSet<&String> = config.advertise_peer_urls.iter().collect();
+    let mut members = told.members.values();
+    let me = members.find(|member| member.peer_urls.iter().collect::<BTreeSet<_>>() == mine);
+    me.is_some_and(|member| !member.client_urls.is_empty())
+}
+
 /// A new cluster: refused where the others know this member as one that ran before, since its
 /// votes are lost with its disk.
 pub(crate) async fn check_new<N: Net>(net: &N, config: &Config) -> Result<(), Failure> {
@@ -49,7 +59,8 @@ pub(crate) async fn check_new<N: Net>(net: &N, config: &Config) -> Result<(), Fa
     if ran && told.cluster == config.cluster.id {
         return Err(Failure::new(format!(
             "member {me} has already been bootstrapped: its cluster knows it, but the data \
-             directory {} is empty; remove the member and add it again with \
+             directory {} is empty; start it with --self-repair, and it takes its state from \
+             the other members, or remove the member and add it again with \
              --initial-cluster-state=existing",
             config.data_dir.display()
         )));

@@ -35,6 +35,8 @@ pub mod net;
 mod notes;
 mod peers;
 mod recover;
+mod remember;
+mod repair;
 mod run;
 mod serve;
 mod shard;

@@ -10,12 +10,14 @@
 //! Nothing here waits: a queue that is full loses the message and says so, which raft expects.
 
 mod ask;
+mod grpc;
 pub(crate) mod http1;
 mod listen;
 mod post;
 mod state;
 
 pub(crate) use ask::ask_leaders;
+pub(crate) use grpc::Grpc;
 pub(crate) use state::take as take_state;
 
 use crate::net::Net;

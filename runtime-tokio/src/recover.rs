@@ -18,8 +18,8 @@ pub(crate) async fn recover<D: Disk>(
     disk: &mut D,
     mut options: Options,
     dir: &Path,
-) -> Result<(Planner, Recovered), Failure> {
-    let files = disk.list()?;
+) -> Result<(Planner, Recovered), Trouble> {
+    let files = disk.list().map_err(Failure::from)?;
     if files.iter().any(|(file, _)| matches!(file, File::Segment(_))) {
         (options.cluster, options.node) = (0, NodeId::NONE);
     }
@@ -27,21 +27,21 @@ pub(crate) async fn recover<D: Disk>(
     while let Some(wanted) = recovery.wants() {
         let found = files.iter().find(|(file, _)| *file == wanted);
         let (_, len) = *found.expect("it wants only files that were listed");
-        let bytes = disk.read(wanted, len)?;
+        let bytes = disk.read(wanted, len).map_err(Failure::from)?;
         recovery.feed(wanted, bytes).map_err(|damage| damaged(dir, &damage))?;
     }
     let (mut planner, recovered) = recovery.finish().map_err(|damage| damaged(dir, &damage))?;
     while let Some(plan) = planner.poll(Lane::Log) {
         disk.submit(plan);
         let end = disk.done().await;
-        end.result?;
+        end.result.map_err(Failure::from)?;
         planner.done(end.plan);
     }
     Ok((planner, recovered))
 }
 
 /// What a node begins with: what it remembers, or the first entries of a new cluster.
-pub(crate) fn boot(recovered: Recovered, config: &Config) -> Result<Boot, Failure> {
+pub(crate) fn boot(recovered: Recovered, config: &Config) -> Result<Boot, Trouble> {
     // A crash may have come between the first file and the first entries in it.
     let blank = recovered.checkpoint.is_none() && recovered.entries.is_empty();
     if blank && recovered.hard == HardState::default() {
@@ -54,26 +54,52 @@ pub(crate) fn boot(recovered: Recovered, config: &Config) -> Result<Boot, Failur
     let entries = recovered.entries.iter().cloned().map(|raw| {
         let index = raw.index.0;
         decode_entry(raw).map_err(|why| {
-            Failure::new(format!(
+            Trouble::Damage(Failure::new(format!(
                 "{at}: entry {index} of the log is not etcd's: {}; {WAY_OUT}",
                 why.0
-            ))
+            )))
         })
     });
     let entries = entries.collect::<Result<_, _>>()?;
-    Boot::recovered(recovered, entries)
-        .map_err(|why| Failure::new(format!("{at}: the state is damaged: {why}; {WAY_OUT}")))
+    Boot::recovered(recovered, entries).map_err(|why| {
+        Trouble::Damage(Failure::new(format!("{at}: the state is damaged: {why}; {WAY_OUT}")))
+    })
 }
 
 /// What an operator does about a member whose disk lies.
-const WAY_OUT: &str = "move the directory away, then restore a snapshot with etcdutl, or remove \
-                       this member from its cluster and add it again with an empty directory";
+pub(crate) const WAY_OUT: &str = "start it with --self-repair, and it takes its state from the \
+                                  other members; one that has none goes on from a snapshot that \
+                                  etcdutl restores into another directory";
+
+/// Why a start cannot go on.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// What is there is not what was written: others may know better.
+    Damage(Failure),
+    /// Anything else.
+    Other(Failure),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Trouble {
+        Trouble::Other(failure)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Failure {
+        match trouble {
+            Trouble::Damage(failure) | Trouble::Other(failure) => failure,
+        }
+    }
+}
 
 /// The operator's line about damage.
-fn damaged(dir: &Path, damage: &Damage) -> Failure {
+fn damaged(dir: &Path, damage: &Damage) -> Trouble {
     let Damage { file, at, why } = damage;
     let file = dir.join(file.name());
-    Failure::new(format!("{}: damaged at offset {at}: {why}; {WAY_OUT}", file.display()))
+    let line = format!("{}: damaged at offset {at}: {why}; {WAY_OUT}", file.display());
+    Trouble::Damage(Failure::new(line))
 }
 
 #[cfg(test)]

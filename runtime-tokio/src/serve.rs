@@ -149,7 +149,7 @@ fn transport(limits: &Limits) -> auto::Builder<LocalExec> {
 
 /// Runs a connection's streams on the thread of the connection.
 #[derive(Clone, Copy, Debug)]
-struct LocalExec;
+pub(crate) struct LocalExec;
 
 impl<F> hyper::rt::Executor<F> for LocalExec
 where

@@ -37,6 +37,7 @@ fn config(dir: &Path) -> Config {
         listen_metrics: Vec::new(),
         listen_peer: Vec::new(),
         initial: Initial::New,
+        self_repair: false,
         advertise_peer_urls: Vec::new(),
         node: keel_core::Config {
             id: ME,

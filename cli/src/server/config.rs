@@ -56,6 +56,7 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         listen_metrics: listened(settings, "listen-metrics-urls")?,
         listen_peer,
         initial,
+        self_repair: settings.parsed("self-repair")?,
         advertise_peer_urls: peer_urls,
         node: node(settings, id, cluster.id, name, client_urls)?,
         cluster,

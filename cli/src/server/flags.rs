@@ -1,4 +1,4 @@
-//! Every server flag of etcd 3.7: what it defaults to, and whether it acts here.
+//! Every server flag of etcd 3.7, and keel's own: what it defaults to, and whether it acts here.
 //!
 //! A flag whose feature does not exist yet is refused when it is set to anything but its
 //! default; none is parsed and ignored.
@@ -175,6 +175,8 @@ pub const FLAGS: &[Flag] = &[
     switch("force-new-cluster", "false"),
     later_switch("unsafe-no-fsync", "false", "what is acknowledged is durable, always"),
     acts("config-file", ""),
+    // keel's own: etcd has no such way.
+    switch("self-repair", "false"),
 ];
 
 /// A flag by its name.

@@ -11,6 +11,7 @@ mod members;
 mod membership;
 mod net;
 mod partition;
+mod repair;
 #[path = "../common/small.rs"]
 mod small;
 

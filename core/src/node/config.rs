@@ -1,7 +1,7 @@
 //! What a node is told at birth, what it remembers, and how it stands.
 
-use crate::command::AlarmKind;
-use crate::entry::{Entry, HardState, Write};
+use crate::command::{AlarmAction, AlarmKind, Command};
+use crate::entry::{Entry, HardState, Payload, Write};
 use crate::members::Cluster;
 use crate::mvcc::{self, Store};
 use crate::planner::Recovered;
@@ -109,6 +109,28 @@ impl Boot {
         };
         let checkpoint = from.checkpoint.map(restore).transpose()?;
         Ok(Boot { hard: from.hard, checkpoint, entries, unwritten: None })
+    }
+
+    /// Whether an alarm says that this member's state is not what the others have. Entries that
+    /// may not be committed count, too: it is better to look once too often.
+    #[must_use]
+    pub fn is_corrupt(&self, me: NodeId) -> bool {
+        let alarms = self.checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.alarms);
+        let mut corrupt = alarms.contains(&(me, AlarmKind::Corrupt));
+        for entry in &self.entries {
+            if let Payload::Command(proposal) = &entry.payload
+                && let Command::Alarm { action, member, kind: Some(AlarmKind::Corrupt) } =
+                    &*proposal.command
+                && *member == me
+            {
+                corrupt = match action {
+                    AlarmAction::Activate => true,
+                    AlarmAction::Deactivate => false,
+                    AlarmAction::Get => corrupt,
+                };
+            }
+        }
+        corrupt
     }
 }
 

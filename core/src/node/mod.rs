@@ -17,9 +17,11 @@ mod install;
 mod members;
 mod own;
 mod reads;
+mod repair;
 mod tickets;
 
 pub use config::{AutoCompaction, Boot, Config, Restored, Status};
+pub use repair::repaired;
 
 use crate::command::{Event, Refusal, Reply};
 use crate::entry::Proposal;

@@ -111,6 +111,19 @@ impl ConfState {
             auto_leave: config.auto_leave,
         }
     }
+
+    /// The configuration that it says.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect();
+        Config {
+            voters: ids(&self.voters),
+            learners: ids(&self.learners),
+            outgoing: ids(&self.voters_outgoing),
+            learners_next: ids(&self.learners_next),
+            auto_leave: self.auto_leave,
+        }
+    }
 }
 
 /// A downgrade that is under way.

@@ -3,7 +3,7 @@
 
 use super::headers::Identity;
 use super::message::{decode, encode};
-use crate::bbolt::{Backend, Contents, Export, survey};
+use crate::bbolt::{Backend, Contents, Export, strip, survey};
 use crate::wire::tree::raftpb;
 use crate::yielding::yield_now;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -149,14 +149,34 @@ pub async fn restored(
     database: &[u8],
 ) -> Result<Restored, String> {
     let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
-    let read = read(&backend).await;
-    let (store, index) = read.map_err(|damage| damage.to_string())?;
-    if index != announced.index {
+    let mut state = whole(cluster_id, &backend).await?;
+    if state.index != announced.index {
         return Err(format!(
             "the database stands at entry {}, not at {} as announced",
-            index.0, announced.index.0
+            state.index.0, announced.index.0
         ));
     }
+    state.term = announced.at;
+    state.config = announced.config.clone();
+    Ok(state)
+}
+
+/// Makes the state of a file that `Maintenance.Snapshot` brought: the database, and its hash.
+///
+/// # Errors
+///
+/// Where the file is damaged or cut short.
+pub async fn snapshot(cluster_id: u64, file: &[u8]) -> Result<Restored, String> {
+    let database = strip(file).map_err(|damage| damage.to_string())?;
+    let database = database.ok_or("the snapshot is cut short")?;
+    let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
+    whole(cluster_id, &backend).await
+}
+
+/// Everything that a database holds.
+async fn whole(cluster_id: u64, backend: &Backend<'_>) -> Result<Restored, String> {
+    let read = read(backend).await;
+    let (store, index) = read.map_err(|damage| damage.to_string())?;
     if backend.auth().map_err(|damage| damage.to_string())?.enabled == Some(true) {
         return Err(String::from(
             "the cluster asks for authentication, which this build does not know",
@@ -165,7 +185,7 @@ pub async fn restored(
     let rest = || -> Result<Restored, crate::bbolt::Damage> {
         Ok(Restored {
             index,
-            term: announced.at,
+            term: backend.term()?,
             store,
             leases: backend.leases()?,
             alarms: backend.alarms()?,
@@ -175,7 +195,7 @@ pub async fn restored(
                 removed: backend.removed()?.into_iter().collect(),
                 version: backend.cluster_version()?,
             },
-            config: announced.config.clone(),
+            config: backend.conf_state()?.unwrap_or_default().config(),
         })
     };
     rest().map_err(|damage| damage.to_string())

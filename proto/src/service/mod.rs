@@ -9,6 +9,7 @@ mod kv;
 mod lease;
 mod maintenance;
 mod pages;
+pub mod vars;
 mod watch;
 
 use crate::handle::Handle;

@@ -1,6 +1,6 @@
 //! etcd's pages beside gRPC (surface §4.3).
 
-use super::{Desk, VERSION, plain};
+use super::{Desk, VERSION, plain, vars};
 use http::{Method, Request, Response, StatusCode};
 use keel_core::NodeId;
 use keel_core::command::{AlarmKind, Keys, Range};
@@ -9,6 +9,8 @@ use tonic::body::Body;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+/// As expvar writes it.
+const JSON_UTF8: &str = "application/json; charset=utf-8";
 
 /// What `/livez` and `/readyz` look at.
 const LIVE: [&str; 1] = ["serializable_read"];
@@ -21,6 +23,9 @@ impl Desk {
         let path = request.uri().path();
         if path == "/metrics" {
             return plain(StatusCode::OK, crate::metrics::CONTENT_TYPE, self.exposition());
+        }
+        if path == vars::PATH {
+            return plain(StatusCode::OK, JSON_UTF8, vars::page(&self.handle.status()));
         }
         let live = path.strip_prefix("/livez");
         let ready = path.strip_prefix("/readyz");

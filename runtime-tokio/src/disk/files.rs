@@ -28,6 +28,12 @@ const SLICES_MAX: usize = 1024;
 /// The directories that hold files.
 const HOMES: [&str; 2] = ["member/log", "member/state"];
 
+/// Where they all are.
+const MEMBER: &str = "member";
+
+/// It lies in the data directory while a member has no state that it may go on from.
+const UNSETTLED: &str = "repair-unfinished";
+
 /// The data directory and its open files.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -51,6 +57,43 @@ impl Files {
         let (open, direct) = Default::default();
         let (commits, paced) = Default::default();
         Ok(Files { dir, backend, open, direct, commits, paced })
+    }
+
+    /// Renames the member's directory and begins an empty one; gives back the new name.
+    pub(super) fn set_aside(&self) -> Result<String, DiskFailure> {
+        let root = self.dir.path();
+        let fail = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| DiskFailure { action: "set aside", path, source }
+        };
+        let mark = root.join(UNSETTLED);
+        fs::File::create(&mark).and_then(|mark| mark.sync_all()).map_err(fail(&mark))?;
+        sync_dir(root)?;
+        let free = |number: &u32| !root.join(format!("{MEMBER}.damaged-{number}")).exists();
+        let number = (1..).find(free).expect("numbers do not end");
+        let aside = root.join(format!("{MEMBER}.damaged-{number}"));
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.direct.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        fs::rename(root.join(MEMBER), &aside).map_err(fail(&aside))?;
+        sync_dir(root)?;
+        for home in HOMES {
+            self.dir.make(home)?;
+        }
+        Ok(aside.display().to_string())
+    }
+
+    /// Whether [`Files::set_aside`] was not followed by [`Files::settled`].
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.dir.path().join(UNSETTLED).exists()
+    }
+
+    /// The directory is whole again.
+    pub(super) fn settled(&self) -> Result<(), DiskFailure> {
+        let mark = self.dir.path().join(UNSETTLED);
+        let fail =
+            |source| DiskFailure { action: "remove", path: mark.display().to_string(), source };
+        fs::remove_file(&mark).map_err(fail)?;
+        sync_dir(self.dir.path())
     }
 
     /// A file that has no name any more.

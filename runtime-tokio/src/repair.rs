@@ -1,0 +1,216 @@
+//! Taking a lost state from the other members (core/src/node/repair.rs says why this is safe).
+//!
+//! ```text
+//!   who is who ─► a source commits an entry ─► its state, not older ─► every voter's term
+//!     ▲                                                                      │
+//!     └──────────── again after a pause, until all of them answer ◄──────────┤
+//!                                                                            ▼
+//!                       what was there goes aside ─► the state is written ─► an ordinary start
+//! ```
+
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::join::{self, Told};
+use crate::journal::Journal;
+use crate::links::{Grpc, http1};
+use crate::net::Net;
+use crate::spill::Spill;
+use keel_core::disk::Lane;
+use keel_core::members::Member;
+use keel_core::node::{Restored, repaired};
+use keel_core::planner::Options;
+use keel_core::{Index, Mark, NodeId, Planner, Term};
+use keel_proto::pb::etcdserverpb as pb;
+use keel_proto::peer::state::snapshot;
+use keel_proto::service::vars;
+use pb::maintenance_client::MaintenanceClient;
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A page's answer, at most.
+const PAGE_MAX: usize = 1024 * 1024;
+
+/// Why an attempt came to nothing.
+enum Miss {
+    /// Another one may do.
+    Yet(String),
+    /// No other one will.
+    Ever(Failure),
+}
+
+/// What the others told.
+struct Found {
+    cluster: u64,
+    me: NodeId,
+    state: Restored,
+    terms: Vec<Term>,
+}
+
+/// Asks the other members until they have told everything, then makes the disk what an ordinary
+/// start finds after it. What was there before is kept beside it.
+pub(crate) async fn repair<N: Net, D: Disk>(
+    net: &N,
+    disk: &mut D,
+    config: &Config,
+    journal: &Journal,
+) -> Result<(), Failure> {
+    journal.warn("taking the state from the other members", &[]);
+    let found = loop {
+        match attempt(net, disk, config).await {
+            Ok(found) => break found,
+            Err(Miss::Ever(failure)) => return Err(failure),
+            Err(Miss::Yet(why)) => {
+                let fields = [("error", why.into())];
+                journal.warn("the other members cannot give their state yet", &fields);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    let Found { cluster, me, state, terms } = found;
+    let index = state.index;
+    let (write, checkpoint) = repaired(me, state, &terms).map_err(Failure::new)?;
+    let aside = disk.set_aside()?;
+    let options =
+        Options { cluster, node: me, segments_kept: config.segments_kept, ..Options::default() };
+    let mut planner = Planner::create(options);
+    planner.persist(Mark(1), write);
+    planner.store(Mark(1), checkpoint);
+    carry_out(disk, &mut planner).await?;
+    disk.settled()?;
+    let fields = [("index", index.0.into()), ("damaged-data", aside.into())];
+    journal.info("took the state from the other members", &fields);
+    Ok(())
+}
+
+/// Carries out plans until both lanes are idle.
+async fn carry_out<D: Disk>(disk: &mut D, planner: &mut Planner) -> Result<(), Failure> {
+    let mut plans = 0;
+    loop {
+        for lane in [Lane::Log, Lane::Bulk] {
+            while let Some(plan) = planner.poll(lane) {
+                disk.submit(plan);
+                plans += 1;
+            }
+        }
+        if plans == 0 {
+            return Ok(());
+        }
+        let end = disk.done().await;
+        end.result?;
+        plans -= 1;
+        planner.done(end.plan);
+    }
+}
+
+async fn attempt<N: Net, D: Disk>(net: &N, disk: &mut D, config: &Config) -> Result<Found, Miss> {
+    let told = join::ask(net, config, PATIENCE).await;
+    let told = told.ok_or_else(|| Miss::Yet("no other initial member answers".into()))?;
+    let me = find_me(&told, config)?;
+    let mut state = None;
+    for (id, member) in &told.members {
+        if *id == me || member.learner {
+            continue;
+        }
+        for url in &member.client_urls {
+            match take(net, disk, told.cluster, url).await {
+                Ok(taken) => state = Some(Ok(taken)),
+                Err(why) => {
+                    state.get_or_insert_with(|| Err(format!("{url}: {why}")));
+                }
+            }
+            if let Some(Ok(_)) = state {
+                break;
+            }
+        }
+        if let Some(Ok(_)) = state {
+            break;
+        }
+    }
+    let state = match state {
+        Some(Ok(state)) => state,
+        Some(Err(why)) => return Err(Miss::Yet(why)),
+        None => return Err(Miss::Yet("no other member serves clients".into())),
+    };
+    // Who votes is what the state says: the list may have come from a member that lags.
+    let mut terms = Vec::new();
+    for (id, member) in state.cluster.voters().filter(|(id, _)| *id != me) {
+        terms.push(term_of(net, member).await.ok_or_else(|| {
+            Miss::Yet(format!("member {id} does not tell its term: start it, or remove it"))
+        })?);
+    }
+    Ok(Found { cluster: told.cluster, me, state, terms })
+}
+
+/// This member, by its peer URLs.
+fn find_me(told: &Told, config: &Config) -> Result<NodeId, Miss> {
+    let mine: BTreeSet<&String> = config.advertise_peer_urls.iter().collect();
+    let me = |member: &Member| member.peer_urls.iter().collect::<BTreeSet<_>>() == mine;
+    let found = told.members.iter().find(|(_, member)| me(member));
+    found.map(|(id, _)| *id).ok_or_else(|| {
+        Miss::Ever(Failure::new(format!(
+            "--self-repair: the cluster has no member with the peer URLs {mine:?}: add it with \
+             `etcdctl member add`, and start it with an empty directory"
+        )))
+    })
+}
+
+/// The term that a member is in now.
+async fn term_of<N: Net>(net: &N, member: &Member) -> Option<Term> {
+    for url in &member.client_urls {
+        if let Ok((_, page)) = http1::get(net, url, vars::PATH, PAGE_MAX, PATIENCE).await
+            && let Some(term) = vars::term(&page)
+        {
+            return Some(term);
+        }
+    }
+    None
+}
+
+/// A member's state, with everything in it that any majority had committed before now.
+async fn take<N: Net, D: Disk>(
+    net: &N,
+    disk: &mut D,
+    cluster: u64,
+    url: &str,
+) -> Result<Restored, String> {
+    let said = |error: tonic::Status| error.message().to_owned();
+    let grpc = timeout(PATIENCE, Grpc::open(net, url)).await;
+    let grpc = grpc.map_err(|_| "no answer")?.map_err(|error| error.to_string())?;
+    let origin = url.parse().map_err(|_| "not a URL")?;
+    let mut client = MaintenanceClient::with_origin(grpc, origin);
+    // Asking for alarms goes through the log and changes nothing: a fresh entry that a majority
+    // commits.
+    let ask = client.alarm(pb::AlarmRequest::default());
+    timeout(PATIENCE, ask).await.map_err(|_| "no majority answers")?.map_err(said)?;
+    let status = timeout(PATIENCE, client.status(pb::StatusRequest::default())).await;
+    let committed = status.map_err(|_| "no answer")?.map_err(said)?.into_inner().raft_index;
+    let mut spill = disk.spill().map_err(|error| error.to_string())?;
+    let pieces = client.snapshot(pb::SnapshotRequest::default()).await.map_err(said)?;
+    receive(pieces.into_inner(), &mut *spill).await?;
+    let file = spill.whole().map_err(|error: io::Error| error.to_string())?;
+    let state = snapshot(cluster, &file).await?;
+    if state.index < Index(committed) {
+        return Err(format!("its state ends at {}, before {committed}", state.index.0));
+    }
+    Ok(state)
+}
+
+async fn receive(
+    mut pieces: tonic::Streaming<pb::SnapshotResponse>,
+    spill: &mut dyn Spill,
+) -> Result<(), String> {
+    loop {
+        let piece = timeout(PATIENCE, pieces.message()).await.map_err(|_| "it fell silent")?;
+        let Some(piece) = piece.map_err(|error| error.message().to_owned())? else {
+            return Ok(());
+        };
+        spill.append(&piece.blob).map_err(|error| error.to_string())?;
+    }
+}
