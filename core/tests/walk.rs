@@ -101,6 +101,31 @@ struct World {
     /// Whether members come and go, and how often that took effect.
     changing: bool,
     changes: u64,
+    /// Whether disks are lost for good, who has none now, and how often one came back.
+    losing: Option<Care>,
+    lost: Option<Lost>,
+    repairs: u64,
+}
+
+/// How a member comes back that lost its disk (core/src/node/repair.rs).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// By the rules.
+    Full,
+    /// As if it had never been there.
+    None,
+    /// With whatever state another member has.
+    AnyState,
+}
+
+/// A member without a disk, on its way back.
+struct Lost {
+    id: NodeId,
+    /// The entry that was asked for after it stopped.
+    fresh: Option<u64>,
+    /// What another member had applied when that entry was in it.
+    state: Option<Vec<Entry>>,
+    named: BTreeMap<NodeId, Term>,
 }
 
 impl World {
@@ -126,6 +151,9 @@ impl World {
             read_answers: 0,
             changing: false,
             changes: 0,
+            losing: None,
+            lost: None,
+            repairs: 0,
         }
     }
 
@@ -149,6 +177,12 @@ impl World {
     /// One thing happens somewhere.
     fn step(&mut self, faults: bool) {
         self.steps += 1;
+        if let Some(care) = self.losing
+            && self.flying.len() < 500
+            && self.rng.below(3) == 0
+        {
+            self.repair(care);
+        }
         match self.rng.below(100) {
             0..=54 => self.deliver(faults),
             55..=74 => {
@@ -158,8 +192,9 @@ impl World {
                 self.with(id, |member| member.finish(many, now));
             }
             75..=84 => self.pass(),
-            85..=92 => self.propose(),
-            93..=95 => self.read(),
+            // A network that is full brings nothing in time, whatever the members do.
+            85..=92 if self.flying.len() < 500 => self.propose(),
+            93..=95 if self.flying.len() < 500 => self.read(),
             96 if faults => {
                 let id = self.pick();
                 let (seed, now, config) = (self.rng.next_u64(), self.now, self.config.clone());
@@ -174,6 +209,11 @@ impl World {
                 self.cut_off.clear();
             }
             99 if faults && self.changing => self.change(),
+            99 if faults && self.losing.is_some() && self.lost.is_none() => {
+                let id = self.pick();
+                self.reads.retain(|(asker, _), _| *asker != id);
+                self.lost = Some(Lost { id, fresh: None, state: None, named: BTreeMap::new() });
+            }
             _ => {}
         }
     }
@@ -211,6 +251,10 @@ impl World {
 
     fn propose(&mut self) {
         let id = self.pick();
+        self.propose_at(id);
+    }
+
+    fn propose_at(&mut self, id: NodeId) {
         self.proposed += 1;
         let ticket = Ticket(self.proposed);
         let bytes = Bytes::from(self.proposed.to_be_bytes().to_vec());
@@ -255,6 +299,50 @@ impl World {
         });
     }
 
+    /// One step of a lost member's way back. Others answer when they can be reached, each in its
+    /// own moment.
+    fn repair(&mut self, care: Care) {
+        let Some(mut lost) = self.lost.take() else { return };
+        let others: Vec<NodeId> =
+            self.members.keys().copied().filter(|id| *id != lost.id).collect();
+        let nth = usize::try_from(self.rng.below(others.len() as u64)).expect("few");
+        let other = others[nth];
+        if care == Care::None {
+            return self.come_back(lost.id, HardState::default(), Vec::new());
+        }
+        if lost.fresh.is_none() || lost.state.is_none() && self.rng.below(30) == 0 {
+            // It may never be committed: then it is asked for again.
+            lost.fresh = Some(self.proposed + 1);
+            self.propose_at(other);
+        } else if lost.state.is_none() && !self.cut_off.contains(&other) {
+            let fresh = lost.fresh.map(u64::to_be_bytes);
+            let applied = &self.members[&other].applied;
+            let is_fresh = |entry: &Entry| fresh.is_some_and(|f| entry.payload.bytes() == f);
+            if care == Care::AnyState || applied.iter().any(is_fresh) {
+                lost.state = Some(applied.clone());
+            }
+        } else if !self.cut_off.contains(&other) {
+            lost.named.insert(other, self.members[&other].raft.term());
+        }
+        let all = lost.named.len() == others.len();
+        if let Some(state) = lost.state.take_if(|_| all) {
+            let at = state.last().map_or(Term(0), |entry| entry.term);
+            let term = lost.named.into_values().fold(at, Term::max);
+            let commit = Index(state.len() as u64);
+            let hard = HardState { term, vote: lost.id, commit };
+            return self.come_back(lost.id, hard, state);
+        }
+        self.lost = Some(lost);
+    }
+
+    fn come_back(&mut self, id: NodeId, hard: HardState, log: Vec<Entry>) {
+        let (config, seed, now) = (self.config.clone(), self.rng.next_u64(), self.now);
+        let member = self.members.get_mut(&id).expect("a member");
+        (member.hard, member.log) = (hard, log);
+        member.crash(&config, seed, now);
+        self.repairs += 1;
+    }
+
     /// A leader that was removed stops, as its process does, once those who are left know that it
     /// was: it leads on for a while to tell them.
     fn stop_the_removed(&mut self) {
@@ -279,6 +367,9 @@ impl World {
 
     /// Lets a member act, takes what comes out, and checks.
     fn with(&mut self, id: NodeId, act: impl FnOnce(&mut Member)) {
+        if self.lost.as_ref().is_some_and(|lost| lost.id == id) {
+            return;
+        }
         let member = self.members.get_mut(&id).expect("a member");
         act(member);
         while let Some(ready) = member.raft.poll() {
@@ -330,8 +421,8 @@ impl World {
                 }
             }
         }
-        if self.changing {
-            return; // A majority of whom is another question at every entry.
+        if self.changing || self.losing.is_some() {
+            return; // A majority of whom, and of which disks, is another question.
         }
         for (index, (term, _)) in &self.committed {
             let at = usize::try_from(index.0 - 1).expect("small");
@@ -411,6 +502,52 @@ fn members_that_come_and_go_are_safe() {
         }
     }
     assert!(committed > 1000 && changes > 300, "it saw {committed} entries, {changes} changes");
+}
+
+/// Disks are lost one at a time, and each member comes back as the same.
+fn lose_disks(size: u64, seeds: std::ops::Range<u64>, care: Care) -> (usize, u64) {
+    let (mut committed, mut repairs) = (0, 0);
+    for seed in seeds {
+        let mut world = World::new(size, seed);
+        world.losing = Some(care);
+        for step in 0..6_000 {
+            world.step(true);
+            if step % 50 == 0 {
+                world.check_disks();
+            }
+        }
+        world.cut_off.clear();
+        let before = world.committed.len();
+        let mut quiet = 0;
+        while world.lost.is_some() || world.committed.len() < before + 3 {
+            world.step(false);
+            quiet += 1;
+            assert!(quiet < 200_000, "seed {seed}: nothing moves any more");
+        }
+        committed += world.committed.len();
+        repairs += world.repairs;
+    }
+    (committed, repairs)
+}
+
+#[test]
+fn members_that_lose_their_disks_and_come_back_are_safe() {
+    for (size, seeds) in [(3, 5000..5060), (5, 6000..6030)] {
+        let (committed, repairs) = lose_disks(size, seeds, Care::Full);
+        assert!(committed > 300 && repairs > 40, "{committed} entries, {repairs} repairs");
+    }
+}
+
+/// Without the rules the walk sees broken promises.
+#[test]
+fn the_walk_notices_a_careless_repair() {
+    for care in [Care::None, Care::AnyState] {
+        let caught = std::panic::catch_unwind(|| {
+            lose_disks(3, 0..400, care);
+            lose_disks(5, 400..800, care);
+        });
+        assert!(caught.is_err(), "repair {} must be caught", care as u8);
+    }
 }
 
 /// The walk's own eyes: a message that claims what a member's disk does not hold is noticed.
