@@ -100,6 +100,11 @@ pub enum Command {
     },
     /// The cluster's version is decided.
     ClusterVersion(String),
+    /// Begin to go back to a version; an empty one ends that (semantics §7.9).
+    Downgrade {
+        /// As `major.minor.0`.
+        target: String,
+    },
     /// A range that somebody proposed through the log: changes nothing.
     Range(Box<Range>),
 }

@@ -16,9 +16,18 @@ pub struct Cluster {
     pub removed: BTreeSet<NodeId>,
     /// The negotiated version, empty until the leader has set it.
     pub version: String,
+    /// The version that the cluster goes back to, as `major.minor.0`: nothing where nobody ever
+    /// asked, empty where that ended (semantics §7.9).
+    pub downgrade: Option<String>,
 }
 
 impl Cluster {
+    /// The version that the cluster goes back to, while it does.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.downgrade.as_deref().filter(|target| !target.is_empty())
+    }
+
     /// Who votes.
     pub fn voters(&self) -> impl Iterator<Item = (NodeId, &Member)> {
         self.members.iter().filter(|(_, member)| !member.learner).map(|(id, member)| (*id, member))

@@ -110,6 +110,11 @@ pub enum Note {
         /// As `major.minor.0`.
         version: String,
     },
+    /// The cluster goes back to a version, or not any more.
+    Downgrade {
+        /// As `major.minor.0`; empty where it ended.
+        target: String,
+    },
     /// A peer's message broke a rule and was refused.
     PeerRefused {
         /// Whose.

@@ -479,3 +479,40 @@ fn equal_inputs_give_equal_outputs_and_digests() {
     assert_eq!(one.0, other.0);
     assert_eq!(one.1, other.1);
 }
+
+#[test]
+fn a_downgrade_lowers_the_version_and_ends_when_everybody_speaks_it() {
+    let mut world = World::start(config());
+    let version = |world: &World| world.node.view().cluster.version.clone();
+    assert_eq!(version(&world), "3.7.0");
+    let to = |target: &str| Command::Downgrade { target: target.into() };
+    assert!(world.ask(to("3.6.0")).is_ok());
+    world.settle();
+    assert_eq!(version(&world), "3.6.0", "it goes back though this member speaks a newer one");
+    assert_eq!(world.node.view().cluster.target(), Some("3.6.0"));
+    // Called off, it goes up again.
+    assert!(world.ask(to("")).is_ok());
+    world.settle();
+    assert_eq!(version(&world), "3.7.0");
+    assert_eq!(world.node.view().cluster.target(), None);
+    // The older program takes over: then the job is done.
+    assert!(world.ask(to("3.6.0")).is_ok());
+    world.settle();
+    world.config.version = "3.6.0".into();
+    world.crash();
+    assert_eq!(version(&world), "3.6.0");
+    assert_eq!(world.node.view().cluster.target(), None);
+    // The newer one again.
+    world.config.version = "3.7.0".into();
+    world.crash();
+    assert_eq!(version(&world), "3.7.0");
+}
+
+#[test]
+fn a_version_that_is_not_one_back_is_not_gone_to() {
+    let mut world = World::start(config());
+    let target = "3.5.0".into();
+    assert!(world.ask(Command::Downgrade { target }).is_ok());
+    world.settle();
+    assert_eq!(world.node.view().cluster.version, "3.7.0");
+}

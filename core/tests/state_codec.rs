@@ -49,6 +49,7 @@ fn cluster() -> Cluster {
         members: BTreeMap::from([(NodeId(0x8e9e), first), (NodeId(0xffff), second)]),
         removed: [NodeId(0xabcd)].into(),
         version: "3.7.0".into(),
+        downgrade: Some("3.6.0".into()),
     }
 }
 
@@ -68,18 +69,27 @@ fn version_1_of_alarms() {
 }
 
 #[test]
-fn versions_1_and_2_of_members() {
+fn versions_1_to_3_of_members() {
     let bytes = "c9a8e394c118f8cd05000000332e372e30020000009e8e000000000000000100000061\
                  010000000d000000687474703a2f2f613a32333830020000000d000000687474703a2f2f613a32333739\
                  0d000000687474703a2f2f623a32333739ffff00000000000001000000000000000000000000";
-    assert_eq!(hex(&encode_cluster(&cluster())), format!("02{bytes}01000000cdab000000000000"));
+    let removed = "01000000cdab000000000000";
+    let downgrade = "0100000005000000332e362e30";
+    assert_eq!(hex(&encode_cluster(&cluster())), format!("03{bytes}{removed}{downgrade}"));
     assert_eq!(decode_cluster(&encode_cluster(&cluster())), Some(cluster()));
-    let first = Cluster { removed: [].into(), ..cluster() };
-    let mut written = encode_cluster(&first);
-    written[0] = 1;
+    // As they were written before.
+    let mut second = Cluster { downgrade: None, ..cluster() };
+    let mut written = encode_cluster(&second);
+    written[0] = 2;
     written.truncate(written.len() - 4);
-    assert_eq!(hex(&written), format!("01{bytes}"), "as it was written before");
-    assert_eq!(decode_cluster(&written), Some(first));
+    assert_eq!(hex(&written), format!("02{bytes}{removed}"));
+    assert_eq!(decode_cluster(&written), Some(second.clone()));
+    second.removed.clear();
+    let mut written = encode_cluster(&second);
+    written[0] = 1;
+    written.truncate(written.len() - 8);
+    assert_eq!(hex(&written), format!("01{bytes}"));
+    assert_eq!(decode_cluster(&written), Some(second));
 }
 
 fn config() -> Config {
@@ -120,7 +130,7 @@ fn what_is_cut_or_too_long_is_refused() {
         long.push(0);
         assert!(refused(&long));
         let mut newer = bytes.clone();
-        newer[0] = 3;
+        newer[0] = 4;
         assert!(refused(&newer));
     }
 }

@@ -28,6 +28,14 @@ pub enum Bad {
     BadUrls,
     /// What a learner does not serve.
     NotForLearners,
+    /// No version to go back to.
+    DowngradeFormat,
+    /// A version that is not the one before.
+    DowngradeTarget,
+    /// The cluster goes back to one already.
+    DowngradeInProgress,
+    /// The cluster has no version yet.
+    NoClusterVersion,
     /// RangeStream in another order than the keys'.
     NoSortOrders,
     /// RangeStream with a revision filter.
@@ -57,6 +65,18 @@ impl Bad {
             Bad::BadUrls => (Code::InvalidArgument, "etcdserver: given member URLs are invalid"),
             Bad::NotForLearners => {
                 (Code::FailedPrecondition, "etcdserver: rpc not supported for learner")
+            }
+            Bad::DowngradeFormat => {
+                (Code::InvalidArgument, "etcdserver: wrong downgrade target version format")
+            }
+            Bad::DowngradeTarget => {
+                (Code::InvalidArgument, "etcdserver: invalid downgrade target version")
+            }
+            Bad::DowngradeInProgress => {
+                (Code::FailedPrecondition, "etcdserver: cluster has a downgrade job in progress")
+            }
+            Bad::NoClusterVersion => {
+                (Code::FailedPrecondition, "etcdserver: cluster version not found during downgrade")
             }
             Bad::NoSortOrders => {
                 (Code::Unimplemented, "RangeStream does not support custom sort orders")

@@ -300,6 +300,7 @@ fn a_real_snapshot_is_written_as_it_was_read() {
         id: 1,
         members: backend.members().unwrap(),
         version: backend.cluster_version().unwrap(),
+        downgrade: None,
     };
     let contents = Contents {
         kv,

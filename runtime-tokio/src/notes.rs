@@ -161,6 +161,13 @@ impl Notes {
                 let version = ("cluster-version", version.as_str().into());
                 self.journal.info("cluster version is updated", &[version]);
             }
+            Note::Downgrade { ref target } => match target.as_str() {
+                "" => self.journal.info("the cluster has been downgraded", &[]),
+                target => {
+                    let fields = [("target-version", target.into())];
+                    self.journal.warn("The server is ready to downgrade", &fields);
+                }
+            },
             // Too frequent for lines: they are read off the status.
             Note::Committed { .. } | Note::Applied { .. } => {}
         }

@@ -18,9 +18,9 @@ use crate::net::Net;
 use crate::spill::Spill;
 use keel_core::disk::Lane;
 use keel_core::members::Member;
-use keel_core::node::{Restored, repaired};
+use keel_core::node::{Named, Restored, repaired};
 use keel_core::planner::Options;
-use keel_core::{Index, Mark, NodeId, Planner, Term};
+use keel_core::{Index, Mark, NodeId, Planner};
 use keel_proto::pb::etcdserverpb as pb;
 use keel_proto::peer::state::snapshot;
 use keel_proto::service::vars;
@@ -50,7 +50,7 @@ struct Found {
     cluster: u64,
     me: NodeId,
     state: Restored,
-    terms: Vec<Term>,
+    named: Named,
 }
 
 /// Asks the other members until they have told everything, then makes the disk what an ordinary
@@ -73,9 +73,9 @@ pub(crate) async fn repair<N: Net, D: Disk>(
             }
         }
     };
-    let Found { cluster, me, state, terms } = found;
+    let Found { cluster, me, state, named } = found;
     let index = state.index;
-    let (write, checkpoint) = repaired(me, state, &terms).map_err(Failure::new)?;
+    let (write, checkpoint) = repaired(me, state, &named).map_err(Failure::new)?;
     let aside = disk.set_aside()?;
     let options =
         Options { cluster, node: me, segments_kept: config.segments_kept, ..Options::default() };
@@ -139,13 +139,14 @@ async fn attempt<N: Net, D: Disk>(net: &N, disk: &mut D, config: &Config) -> Res
         None => return Err(Miss::Yet("no other member serves clients".into())),
     };
     // Who votes is what the state says: the list may have come from a member that lags.
-    let mut terms = Vec::new();
+    let mut named = Named::default();
     for (id, member) in state.cluster.voters().filter(|(id, _)| *id != me) {
-        terms.push(term_of(net, member).await.ok_or_else(|| {
-            Miss::Yet(format!("member {id} does not tell its term: start it, or remove it"))
-        })?);
+        if !hear(net, member, &mut named).await {
+            let why = format!("member {id} does not tell its term: start it, or remove it");
+            return Err(Miss::Yet(why));
+        }
     }
-    Ok(Found { cluster: told.cluster, me, state, terms })
+    Ok(Found { cluster: told.cluster, me, state, named })
 }
 
 /// This member, by its peer URLs.
@@ -161,16 +162,17 @@ fn find_me(told: &Told, config: &Config) -> Result<NodeId, Miss> {
     })
 }
 
-/// The term that a member is in now.
-async fn term_of<N: Net>(net: &N, member: &Member) -> Option<Term> {
+/// Asks a member for its term of now.
+async fn hear<N: Net>(net: &N, member: &Member, named: &mut Named) -> bool {
     for url in &member.client_urls {
         if let Ok((_, page)) = http1::get(net, url, vars::PATH, PAGE_MAX, PATIENCE).await
             && let Some(term) = vars::term(&page)
         {
-            return Some(term);
+            named.hear(term);
+            return true;
         }
     }
-    None
+    false
 }
 
 /// A member's state, with everything in it that any majority had committed before now.

@@ -106,6 +106,11 @@ pub(crate) enum Command {
         /// The id in hexadecimal.
         words: Vec<String>,
     },
+    /// Downgrade related commands.
+    Downgrade {
+        #[command(subcommand)]
+        command: Downgrade,
+    },
     /// Alarm related commands.
     Alarm {
         #[command(subcommand)]
@@ -352,6 +357,23 @@ pub(crate) enum Member {
         #[arg(long, default_value = "l")]
         consistency: String,
     },
+}
+
+/// `downgrade`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Downgrade {
+    /// Validates the downgrade to a version.
+    Validate {
+        /// The version.
+        words: Vec<String>,
+    },
+    /// Starts a downgrade.
+    Enable {
+        /// The version.
+        words: Vec<String>,
+    },
+    /// Cancels the downgrade under way.
+    Cancel,
 }
 
 /// `alarm`.

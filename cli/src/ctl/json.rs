@@ -177,8 +177,17 @@ pub(super) fn status(status: &pb::StatusResponse) -> String {
         .flag("isLearner", status.is_learner)
         .text("storageVersion", &status.storage_version)
         .int("dbSizeQuota", status.db_size_quota)
-        .raw("downgradeInfo", "{}")
+        .raw("downgradeInfo", downgrade_info(&status.downgrade_info.clone().unwrap_or_default()))
         .done()
+}
+
+fn downgrade_info(info: &pb::DowngradeInfo) -> String {
+    Object::new().flag("enabled", info.enabled).text("targetVersion", &info.target_version).done()
+}
+
+/// What `downgrade` answers.
+pub(super) fn downgrade(answer: &pb::DowngradeResponse) -> String {
+    Object::new().header("header", answer.header.as_ref()).text("version", &answer.version).done()
 }
 
 /// A list of members; with `hex`, its ids are texts in hexadecimal, as nowhere else in etcdctl.

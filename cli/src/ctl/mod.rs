@@ -6,6 +6,7 @@
 
 mod args;
 mod client;
+mod downgrade;
 mod endpoint;
 mod fields;
 mod json;
@@ -148,6 +149,7 @@ async fn run(args: Args) -> Result<(), Failed> {
         }
         Command::Member { command } => member::run(&client, output, command).await,
         Command::MoveLeader { words } => member::move_leader(&client, &words).await,
+        Command::Downgrade { command } => downgrade::run(&client, output, command).await,
         Command::Alarm { command } => maintenance::alarm(&client, output, command).await,
         Command::Snapshot { command } => maintenance::snapshot(&client, command).await,
         Command::Defrag { cluster } => maintenance::defrag(&client.of(cluster).await?).await,

@@ -171,7 +171,11 @@ pub const FLAGS: &[Flag] = &[
     later("warning-apply-duration", "100ms", NO_SLOW_LOG),
     later("bootstrap-defrag-threshold-megabytes", "0", NO_BACKEND),
     acts("max-learners", "1"),
-    later("downgrade-check-time", "5s", "downgrades are not served yet"),
+    later(
+        "downgrade-check-time",
+        "5s",
+        "the leader looks whenever a member speaks another version",
+    ),
     switch("force-new-cluster", "false"),
     later_switch("unsafe-no-fsync", "false", "what is acknowledged is durable, always"),
     acts("config-file", ""),

@@ -133,6 +133,13 @@ impl Node {
             Command::ClusterVersion(version) => {
                 Arc::make_mut(&mut self.cluster).version.clone_from(version);
                 self.note(Note::ClusterVersion { version: version.clone() });
+                self.versions_moved = true;
+                Ok(Reply::Done)
+            }
+            Command::Downgrade { target } => {
+                Arc::make_mut(&mut self.cluster).downgrade = Some(target.clone());
+                self.note(Note::Downgrade { target: target.clone() });
+                self.versions_moved = true;
                 Ok(Reply::Done)
             }
             Command::Range(_) => Ok(Reply::Done),

@@ -16,11 +16,15 @@ use crate::types::{Instant, NodeId, Ticket};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
 /// For so long a peer must have been reached before it counts as connected.
 const CONNECTED_SINCE: Duration = Duration::from_secs(5);
+
+/// What every version of etcd's v3 can do.
+const VERSION_MIN: (u64, u64) = (3, 0);
 
 /// A learner may be promoted once it holds this much of what its leader holds, in tenths.
 const READY_TENTHS: u64 = 9;
@@ -291,23 +295,40 @@ impl Node {
         }
     }
 
-    /// A leader moves the cluster's version to the lowest that a member speaks, once it knows
-    /// what all of them speak; it never lowers it (semantics §7.8).
+    /// A leader moves the cluster's version to the lowest that a member speaks, or to the one
+    /// before where the operator wants to go back; and ends a downgrade that is complete
+    /// (semantics §7.8, §7.9).
     pub(super) fn decide_version(&mut self) {
         if !self.leads || self.raft.begins_term() || self.own.values().any(|own| own.is_version()) {
             return;
         }
-        let mut lowest = minor(&self.config.version);
-        for id in self.cluster.members.keys().filter(|id| **id != self.config.id) {
-            let Some(version) = self.links.version(*id).and_then(minor) else { return };
-            lowest = lowest.min(Some(version));
+        if let Some(command) = self.next_version() {
+            self.propose_own(command, super::Own::Version);
         }
-        if let Some((major, newest)) = lowest
-            && minor(&self.cluster.version) < lowest
-        {
-            let version = alloc::format!("{major}.{newest}.0");
-            self.propose_own(Command::ClusterVersion(version), super::Own::Version);
+    }
+
+    fn next_version(&self) -> Option<Command> {
+        let set = |(major, minor)| Command::ClusterVersion(alloc::format!("{major}.{minor}.0"));
+        let others = self.cluster.members.keys().filter(|id| **id != self.config.id);
+        let others = others.map(|id| self.links.version(*id).and_then(minor));
+        let spoken: Option<Vec<(u64, u64)>> =
+            core::iter::once(minor(&self.config.version)).chain(others).collect();
+        let Some(now) = minor(&self.cluster.version) else {
+            // What every version can do, until all are known.
+            let lowest = spoken.and_then(|spoken| spoken.into_iter().min());
+            return Some(set(lowest.unwrap_or(VERSION_MIN)));
+        };
+        let spoken = spoken?;
+        let lowest = spoken.iter().copied().min()?;
+        let Some(target) = self.cluster.target().and_then(minor) else {
+            return (now < lowest).then(|| set(lowest));
+        };
+        if spoken.iter().all(|version| *version == target) {
+            return Some(Command::Downgrade { target: String::new() });
         }
+        // The operator goes back by one, from what all speak or from where some are there already.
+        let one_back = target.0 == now.0 && target.1 + 1 == now.1;
+        (one_back && target <= lowest).then(|| set(target))
     }
 
     /// Hands the leadership over, and answers once that has happened.

@@ -21,7 +21,7 @@ mod repair;
 mod tickets;
 
 pub use config::{AutoCompaction, Boot, Config, Restored, Status};
-pub use repair::repaired;
+pub use repair::{Named, repaired};
 
 use crate::command::{Event, Refusal, Reply};
 use crate::entry::Proposal;
@@ -89,6 +89,8 @@ pub struct Node {
     doubtful: bool,
     /// Whether this member has published itself since it started.
     published: bool,
+    /// Whether the leader must look at the cluster's version again.
+    versions_moved: bool,
     /// Changes since the last published batch.
     changed: bool,
     before: i64,
@@ -136,6 +138,7 @@ impl Node {
             led_since: now,
             doubtful: false,
             published: false,
+            versions_moved: false,
             changed: false,
             before: revision,
             events: Vec::new(),
@@ -163,6 +166,9 @@ impl Node {
         self.run_duties();
         self.take(input);
         self.apply_committed();
+        if core::mem::take(&mut self.versions_moved) {
+            self.decide_version();
+        }
         self.answer_questions();
         self.watch_leadership();
     }

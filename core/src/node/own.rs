@@ -20,6 +20,7 @@ mod field {
     pub(super) const HEADER: u32 = 100;
     pub(super) const CLUSTER_VERSION_SET: u32 = 1300;
     pub(super) const CLUSTER_MEMBER_ATTR_SET: u32 = 1301;
+    pub(super) const DOWNGRADE_INFO_SET: u32 = 1302;
 }
 
 /// Makes a proposal of a command that a node may propose by itself.
@@ -69,6 +70,11 @@ fn operation(command: &Command) -> (u32, Vec<u8>) {
         Command::ClusterVersion(version) => {
             message(&mut body, 1, version.as_bytes());
             field::CLUSTER_VERSION_SET
+        }
+        Command::Downgrade { target } => {
+            uint(&mut body, 1, u64::from(!target.is_empty()));
+            message(&mut body, 2, target.as_bytes());
+            field::DOWNGRADE_INFO_SET
         }
         Command::Publish { member, name, client_urls } => {
             let mut attributes = Vec::new();

@@ -20,6 +20,17 @@ use crate::types::{NodeId, Term};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+/// The terms that the other voters named.
+#[derive(Clone, Debug, Default)]
+pub struct Named(Vec<Term>);
+
+impl Named {
+    /// One more of them did.
+    pub fn hear(&mut self, term: Term) {
+        self.0.push(term);
+    }
+}
+
 /// What the disk of a member must hold before it may go on, given a state as above and the terms
 /// that all other voters named.
 ///
@@ -27,13 +38,13 @@ use alloc::vec::Vec;
 pub fn repaired(
     me: NodeId,
     state: Restored,
-    named: &[Term],
+    named: &Named,
 ) -> Result<(Write, Arc<Checkpoint>), &'static str> {
     let Restored { index, term: at, store, leases, alarms, cluster, config } = state;
     if cluster.removed.contains(&me) || !cluster.members.contains_key(&me) {
         return Err("this member does not belong to its cluster any more");
     }
-    let term = named.iter().copied().fold(at, Term::max);
+    let term = named.0.iter().copied().fold(at, Term::max);
     let hard = HardState { term, vote: me, commit: index };
     let write = Write { hard: Some(hard), cut_from: None, entries: Vec::new() };
     let checkpoint = Checkpoint {
@@ -76,7 +87,7 @@ mod tests {
     #[test]
     fn it_goes_on_in_the_highest_term_and_has_voted_there() {
         let (write, checkpoint) =
-            repaired(NodeId(2), state(), &[Term(6), Term(9)]).expect("a member");
+            repaired(NodeId(2), state(), &Named(Vec::from([Term(6), Term(9)]))).expect("a member");
         let hard = HardState { term: Term(9), vote: NodeId(2), commit: Index(40) };
         assert_eq!((write.hard, write.cut_from, write.entries.len()), (Some(hard), None, 0));
         assert_eq!((checkpoint.index, checkpoint.term), (Index(40), Term(5)));
@@ -84,15 +95,16 @@ mod tests {
 
     #[test]
     fn a_state_can_be_newer_than_what_was_named() {
-        let (write, _) = repaired(NodeId(2), state(), &[Term(4)]).expect("a member");
+        let (write, _) =
+            repaired(NodeId(2), state(), &Named(Vec::from([Term(4)]))).expect("a member");
         assert_eq!(write.hard.map(|hard| hard.term), Some(Term(5)));
     }
 
     #[test]
     fn who_was_removed_stays_out() {
-        assert!(repaired(NodeId(4), state(), &[]).is_err());
+        assert!(repaired(NodeId(4), state(), &Named::default()).is_err());
         let mut state = state();
         state.cluster.removed.insert(NodeId(2));
-        assert!(repaired(NodeId(2), state, &[]).is_err());
+        assert!(repaired(NodeId(2), state, &Named::default()).is_err());
     }
 }

@@ -16,8 +16,9 @@ use alloc::vec::Vec;
 /// The version in front of each encoding.
 const VERSION: u8 = 1;
 
-/// The version of the membership's encoding: since the second it names who was removed.
-const CLUSTER_VERSION: u8 = 2;
+/// The version of the membership's encoding: since the second it names who was removed, since
+/// the third where the cluster goes back to.
+const CLUSTER_VERSION: u8 = 3;
 
 /// Bytes that a lease takes.
 const LEASE_BYTES: usize = 24;
@@ -166,7 +167,7 @@ pub fn decode_alarms(bytes: &[u8]) -> Option<Vec<(NodeId, AlarmKind)>> {
 }
 
 /// The membership: version, cluster id, cluster version, count, then each member by id, count,
-/// then the id of each member that was removed.
+/// then the id of each member that was removed, then the downgrade's target, if there ever was one.
 #[must_use]
 pub fn encode_cluster(cluster: &Cluster) -> Vec<u8> {
     let mut out = Vec::new();
@@ -184,6 +185,10 @@ pub fn encode_cluster(cluster: &Cluster) -> Vec<u8> {
     put_count(&mut out, cluster.removed.len());
     for id in &cluster.removed {
         out.extend_from_slice(&id.0.to_le_bytes());
+    }
+    put_count(&mut out, usize::from(cluster.downgrade.is_some()));
+    if let Some(target) = &cluster.downgrade {
+        put_string(&mut out, target);
     }
     out
 }
@@ -211,6 +216,13 @@ pub fn decode_cluster(bytes: &[u8]) -> Option<Cluster> {
         for _ in 0..reader.count(8)? {
             cluster.removed.insert(NodeId(reader.u64()?));
         }
+    }
+    if version > 2 {
+        cluster.downgrade = match reader.count(4)? {
+            0 => None,
+            1 => Some(reader.string()?),
+            _ => return None,
+        };
     }
     reader.is_empty().then_some(cluster)
 }

@@ -13,7 +13,18 @@ use keel_core::{Index, NodeId, Revision, Term, mvcc};
 use std::sync::Arc;
 
 /// The schema that these buckets have.
-pub(super) const STORAGE_VERSION: &str = "3.7.0";
+const STORAGE_VERSION: &str = "3.7.0";
+/// The schema before, which has the same form.
+const STORAGE_VERSION_BEFORE: &str = "3.6.0";
+
+/// The schema that a cluster's state is kept in: its version's, as far as there is such a one.
+#[must_use]
+pub fn storage_version(cluster: &Cluster) -> &'static str {
+    match cluster.version.as_str() {
+        STORAGE_VERSION_BEFORE => STORAGE_VERSION_BEFORE,
+        _ => STORAGE_VERSION,
+    }
+}
 
 /// Items of a bucket, keys strictly rising.
 pub type Items = Box<dyn Iterator<Item = (Bytes, Bytes)> + Send>;
@@ -44,7 +55,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// What a checkpoint holds. It knows of no downgrade and no user.
+    /// What a checkpoint holds. It knows of no user.
     #[must_use]
     pub fn of(checkpoint: &Checkpoint) -> Contents {
         Contents {
@@ -56,7 +67,11 @@ impl Contents {
             alarms: checkpoint.alarms.clone(),
             cluster: checkpoint.cluster.clone(),
             removed: checkpoint.cluster.removed.iter().copied().collect(),
-            downgrade: None,
+            downgrade: checkpoint
+                .cluster
+                .downgrade
+                .as_ref()
+                .map(|target| Downgrade { target: target.clone(), enabled: !target.is_empty() }),
             auth: Auth::default(),
         }
     }
@@ -86,7 +101,7 @@ impl Contents {
         let mut meta = vec![
             ("confState", json(&self.conf_state)),
             ("consistent_index", big_endian(self.index.0)),
-            ("storageVersion", Bytes::from_static(STORAGE_VERSION.as_bytes())),
+            ("storageVersion", Bytes::from_static(storage_version(&self.cluster).as_bytes())),
             ("term", big_endian(self.term.0)),
         ];
         if self.kv.compacted() >= 0 {

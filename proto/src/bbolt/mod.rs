@@ -19,7 +19,7 @@ mod trailer;
 mod values;
 
 pub use backend::{Auth, Backend, Records};
-pub use contents::{Contents, Items};
+pub use contents::{Contents, Items, storage_version};
 pub use export::{Bucket, Export, Survey, export, survey};
 pub use page::PAGE;
 pub use read::{Db, Item, ItemIter, Tree};

@@ -102,6 +102,10 @@ fn command(request: pb::InternalRaftRequest) -> Result<Command, Undecodable> {
     if let Some(version) = request.cluster_version_set {
         return Ok(Command::ClusterVersion(version.ver));
     }
+    if let Some(downgrade) = request.downgrade_info_set {
+        let target = if downgrade.enabled { downgrade.ver } else { String::new() };
+        return Ok(Command::Downgrade { target });
+    }
     if let Some(publish) = request.cluster_member_attr_set {
         let attributes = publish.member_attributes.unwrap_or_default();
         return Ok(Command::Publish {
@@ -116,6 +120,6 @@ fn command(request: pb::InternalRaftRequest) -> Result<Command, Undecodable> {
     }
     // The others apply it: whoever passed over it would not be like them any more.
     Err(Undecodable(String::from(
-        "an entry holds an operation that this build does not know: authentication or a downgrade",
+        "an entry holds an operation that this build does not know: authentication",
     )))
 }

@@ -211,7 +211,10 @@ impl Inner {
                 self.time_to_live(request).await
             }
             "/downgrade/enabled" => match self.desk.handle.read().await {
-                Ok(_) => Ok(plain(StatusCode::OK, TEXT, "false")),
+                Ok(view) => {
+                    let enabled = view.cluster.target().is_some();
+                    Ok(plain(StatusCode::OK, TEXT, enabled.to_string()))
+                }
                 Err(why) => {
                     let why = crate::refusal::status(why);
                     let text = format!("failed linearized read: {}", why.message());

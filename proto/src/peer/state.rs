@@ -194,6 +194,9 @@ async fn whole(cluster_id: u64, backend: &Backend<'_>) -> Result<Restored, Strin
                 members: backend.members()?,
                 removed: backend.removed()?.into_iter().collect(),
                 version: backend.cluster_version()?,
+                downgrade: backend
+                    .downgrade()?
+                    .map(|job| if job.enabled { job.target } else { String::new() }),
             },
             config: backend.conf_state()?.unwrap_or_default().config(),
         })

@@ -1,7 +1,7 @@
 //! Looking after a member.
 
-use super::{CLUSTER_VERSION, Desk, VERSION, not_yet};
-use crate::bbolt::{Contents, Export, Survey, Trailer, survey};
+use super::{CLUSTER_VERSION, Desk, VERSION, downgrade};
+use crate::bbolt::{Contents, Export, Survey, Trailer, storage_version, survey};
 use crate::convert::request;
 use crate::refusal;
 use crate::wire::etcdserverpb as pb;
@@ -67,9 +67,9 @@ impl pb::maintenance_server::Maintenance for Desk {
             errors,
             db_size_in_use: usage.in_use,
             is_learner: learner,
-            storage_version: CLUSTER_VERSION.to_owned(),
+            storage_version: storage_version(&view.cluster).to_owned(),
             db_size_quota: self.info.quota_bytes,
-            downgrade_info: Some(pb::DowngradeInfo::default()),
+            downgrade_info: Some(downgrade::info(&view.cluster)),
         }))
     }
 
@@ -132,9 +132,10 @@ impl pb::maintenance_server::Maintenance for Desk {
 
     async fn downgrade(
         &self,
-        _request: Request<pb::DowngradeRequest>,
+        request: Request<pb::DowngradeRequest>,
     ) -> Result<Response<pb::DowngradeResponse>, Status> {
-        Err(not_yet("/etcdserverpb.Maintenance/Downgrade"))
+        let version = self.downgrade_to(request.into_inner()).await?;
+        Ok(Response::new(pb::DowngradeResponse { header: self.header_now(0), version }))
     }
 }
 

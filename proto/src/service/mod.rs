@@ -4,6 +4,7 @@
 //! generated servers, which bring codec and status; what is not gRPC are etcd's pages.
 
 mod cluster;
+mod downgrade;
 mod health;
 mod kv;
 mod lease;

@@ -1,6 +1,7 @@
 //! etcd's pages beside gRPC (surface §4.3).
 
 use super::{Desk, VERSION, plain, vars};
+use crate::bbolt::storage_version;
 use http::{Method, Request, Response, StatusCode};
 use keel_core::NodeId;
 use keel_core::command::{AlarmKind, Keys, Range};
@@ -53,7 +54,7 @@ impl Desk {
         let view = self.handle.latest();
         let decided = &view.cluster.version;
         let cluster = if decided.is_empty() { "not_decided" } else { decided };
-        let storage = if decided.is_empty() { "unknown" } else { decided };
+        let storage = if decided.is_empty() { "unknown" } else { storage_version(&view.cluster) };
         let body = format!(
             "{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{cluster}\",\"storage\":\"{storage}\"}}"
         );

@@ -24,6 +24,7 @@ pub(crate) fn contents(keys: u32, compacted: i64) -> Contents {
         id: 0xa1a9_4db9_6fba_36af,
         members: [(id, member)].into(),
         version: String::from("3.7.0"),
+        downgrade: None,
     };
     let lease = |lease, ttl, remaining| LeaseRecord { lease: LeaseId(lease), ttl, remaining };
     Contents {
