@@ -22,6 +22,8 @@ pub struct Config {
     /// Whether a member whose data is damaged or gone takes the other members' state
     /// (`--self-repair`, which etcd has not).
     pub self_repair: bool,
+    /// When members' hashes are compared.
+    pub checks: Checks,
     /// What it tells peers of itself (`--initial-advertise-peer-urls`).
     pub advertise_peer_urls: Vec<String>,
     /// Who the node is, what it publishes of itself, and its timing.
@@ -89,6 +91,15 @@ impl Traffic {
             Traffic::Metrics => "metrics",
         }
     }
+}
+
+/// When members' hashes are compared (semantics §6.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Whether a member does so before it serves: etcd's gate `InitialCorruptCheck`.
+    pub at_start: bool,
+    /// How often a leader does; zero is never (`--corrupt-check-time`).
+    pub every: Duration,
 }
 
 /// How a member begins.

@@ -17,6 +17,7 @@
 mod banner;
 pub mod clock;
 pub mod config;
+mod corruption;
 pub mod data_dir;
 mod deadline;
 pub mod disk;
@@ -46,6 +47,8 @@ mod stop;
 // Named here only so that its feature, which the core must not ask for, is on.
 use crc32fast as _;
 
-pub use config::{Backend, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput};
+pub use config::{
+    Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
+};
 pub use failure::Failure;
 pub use run::{Running, World, run, start};

@@ -3,6 +3,7 @@
 use crate::banner;
 use crate::clock::Clock;
 use crate::config::{Config, Listen, Traffic};
+use crate::corruption::Corruption;
 use crate::data_dir::DataDir;
 use crate::disk::{Disk, MapDisk};
 use crate::entropy;
@@ -144,6 +145,18 @@ async fn launch<N: Net, D: Disk>(
     let handle = heart.handle.clone();
     let services =
         Services::new(handle.clone(), hubs[0].clone(), Arc::clone(&heart.info), metrics.clone());
+    let checks = Corruption {
+        net: net.clone(),
+        me: peers.me.clone(),
+        services: services.clone(),
+        journal: journal.clone(),
+    };
+    if config.checks.at_start {
+        checks.at_start(&config, &handle.latest()).await?;
+    }
+    if !config.checks.every.is_zero() {
+        tokio::task::spawn_local(checks.now_and_then(config.checks.every));
+    }
     peers.serve(&net, &config, &services, clock, &journal, &stop).await?;
     let (end, ends) = mpsc::unbounded_channel();
     for (number, (hub, calls)) in hubs.into_iter().zip(calls).enumerate() {

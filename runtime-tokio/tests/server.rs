@@ -38,6 +38,7 @@ fn config(dir: &Path) -> Config {
         listen_peer: Vec::new(),
         initial: Initial::New,
         self_repair: false,
+        checks: keel_runtime_tokio::Checks::default(),
         advertise_peer_urls: Vec::new(),
         node: keel_core::Config {
             id: ME,

@@ -8,7 +8,7 @@ use keel_core::node::AutoCompaction;
 use keel_proto::ids;
 use keel_proto::service::CLUSTER_VERSION;
 use keel_runtime_tokio::{
-    Backend, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
+    Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,6 +35,7 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
     let peer_urls = advertised(settings, "initial-advertise-peer-urls")?;
     let listen_peer = listened(settings, "listen-peer-urls")?;
     let initial = initial(settings)?;
+    let gates = gates(settings)?;
     let (cluster, id) = cluster(settings, &name, &peer_urls)?;
     let data_dir = match settings.text("data-dir") {
         "" => PathBuf::from(format!("{name}.etcd")),
@@ -57,8 +58,12 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         listen_peer,
         initial,
         self_repair: settings.parsed("self-repair")?,
+        checks: Checks {
+            at_start: gates.at_start,
+            every: settings.duration("corrupt-check-time")?,
+        },
         advertise_peer_urls: peer_urls,
-        node: node(settings, id, cluster.id, name, client_urls)?,
+        node: node(settings, &gates, id, cluster.id, name, client_urls)?,
         cluster,
         segments_kept: settings.parsed("max-wals")?,
         shards: None,
@@ -72,6 +77,7 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
 
 fn node(
     settings: &Settings,
+    gates: &Gates,
     id: NodeId,
     cluster_id: u64,
     name: String,
@@ -109,7 +115,7 @@ fn node(
         pre_vote: settings.parsed("pre-vote")?,
         snapshot_count: settings.parsed("snapshot-count")?,
         catch_up_entries: settings.parsed("snapshot-catchup-entries")?,
-        lease_checkpoint: lease_checkpoint(settings)?,
+        lease_checkpoint: gates.lease_checkpoint,
         quota_bytes: if quota == 0 { QUOTA_DEFAULT } else { quota },
         strict_reconfig: settings.parsed("strict-reconfig-check")?,
         learners_max: settings.parsed("max-learners")?,
@@ -130,8 +136,14 @@ const GATES: [(&str, bool); 9] = [
     ("PriorityRequest", false),
 ];
 
-/// Reads the gates; only the one for checkpoints of leases can be moved.
-fn lease_checkpoint(settings: &Settings) -> Result<bool, Refused> {
+/// The gates that can be moved.
+struct Gates {
+    lease_checkpoint: bool,
+    at_start: bool,
+}
+
+/// Reads the gates; one whose feature does not exist is refused.
+fn gates(settings: &Settings) -> Result<Gates, Refused> {
     let mut gates: BTreeMap<&str, bool> = GATES.into_iter().collect();
     for pair in settings.text("feature-gates").split(',').filter(|pair| !pair.is_empty()) {
         let Some((gate, value)) = pair.split_once('=') else {
@@ -143,7 +155,8 @@ fn lease_checkpoint(settings: &Settings) -> Result<bool, Refused> {
         let Some(held) = gates.get_mut(gate) else {
             return Err(Refused::syntax_of_gate(format!("unrecognized feature gate: {gate}")));
         };
-        if *held != value && !gate.starts_with("LeaseCheckpoint") {
+        let moves = gate.starts_with("LeaseCheckpoint") || gate == "InitialCorruptCheck";
+        if *held != value && !moves {
             return Err(Refused::value(format!(
                 "feature gate {gate}={value} cannot be followed: its feature is not served yet"
             )));
@@ -157,7 +170,7 @@ fn lease_checkpoint(settings: &Settings) -> Result<bool, Refused> {
              LeaseCheckpoint",
         ));
     }
-    Ok(on("LeaseCheckpoint"))
+    Ok(Gates { lease_checkpoint: on("LeaseCheckpoint"), at_start: on("InitialCorruptCheck") })
 }
 
 impl Refused {

@@ -48,7 +48,7 @@ const NO_BACKEND: &str = "there is no bbolt backend to tune: state lies in chunk
 const NO_TRACING: &str = "distributed tracing is not served yet";
 const NO_TUNING: &str = "peers are given five seconds";
 const NO_SOCKETS: &str = "every shard listens with SO_REUSEPORT anyway";
-const NO_CHECKS: &str = "corruption checks between members are not served yet";
+const NO_CHECKS: &str = "hashes of compactions are not compared between members yet";
 const NO_SLOW_LOG: &str = "slow requests are not logged yet";
 
 /// All of them, as etcd's help lists them.
@@ -163,7 +163,7 @@ pub const FLAGS: &[Flag] = &[
     later("distributed-tracing-service-name", "etcd", NO_TRACING),
     later("distributed-tracing-instance-id", "", NO_TRACING),
     later("distributed-tracing-sampling-rate", "0", NO_TRACING),
-    later("corrupt-check-time", "0s", NO_CHECKS),
+    acts("corrupt-check-time", "0s"),
     later("compact-hash-check-time", "1m", NO_CHECKS),
     later("compaction-batch-limit", "1000", NO_BACKEND),
     later("compaction-sleep-interval", "10ms", NO_BACKEND),

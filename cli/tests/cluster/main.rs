@@ -3,6 +3,7 @@
 
 #[path = "../common/calls.rs"]
 mod calls;
+mod corruption;
 #[path = "../common/history.rs"]
 mod history;
 mod life;

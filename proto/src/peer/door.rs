@@ -198,7 +198,7 @@ impl Inner {
                 let list = members::list(&self.desk.handle.latest().cluster);
                 Ok(plain(StatusCode::OK, JSON, list + "\n"))
             }
-            "/members/hashkv" => {
+            super::corruption::PATH => {
                 method(&request, Method::GET)?;
                 self.hash_kv(request).await
             }

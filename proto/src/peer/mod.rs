@@ -9,6 +9,7 @@
 //! all else, and the peer writes what it has to say into them. [`door`] answers those who dial.
 
 pub mod call;
+pub mod corruption;
 pub mod door;
 pub mod headers;
 pub mod members;

@@ -139,7 +139,7 @@ impl Desk {
     }
 
     /// Puts a command into the log and waits for its answer.
-    pub(super) async fn change(
+    pub(crate) async fn change(
         &self,
         command: Command,
         operation: pb::InternalRaftRequest,

@@ -111,6 +111,12 @@ impl Services {
         Arc::clone(&self.0.desk)
     }
 
+    /// The newest applied state.
+    #[must_use]
+    pub fn view(&self) -> keel_core::View {
+        self.0.desk.handle.latest()
+    }
+
     /// The counters of bytes that come from clients and go to them.
     #[must_use]
     pub fn traffic(&self) -> (prometheus::IntCounter, prometheus::IntCounter) {
