@@ -7,6 +7,7 @@ use crate::members::{join, remove_first};
 use crate::with_peers;
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::failover::leader;
+use keel_cli::load::process::Server;
 use keel_proto::pb::etcdserverpb as pb;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -97,5 +98,36 @@ fn one_kind_takes_the_others_place_while_clients_write() {
             history.check(&addr).await;
             wait_until_equal(&cluster).await;
         }
+    });
+}
+
+#[test]
+fn a_member_of_ours_takes_its_lost_state_from_etcds() {
+    with_peers(async |peers| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let binaries = [peers.etcd.clone(), peers.etcd.clone(), ours()];
+        let mut cluster = cluster(dir.path(), &binaries).await;
+        lead(&cluster, 0).await;
+        let history = History::begin(cluster.addrs(), 4);
+        answers(&history, 300).await;
+        let mut lost = cluster.members.pop().expect("ours");
+        lost.kill().expect("it lives");
+        std::fs::remove_dir_all(lost.launched().dir.join("data")).expect("it has data");
+        answers(&history, 300).await;
+        let mut launch = lost.launched().clone();
+        launch.extra.push(String::from("--self-repair"));
+        drop(lost);
+        let mut back = Server::launch(launch).expect("it can be started");
+        back.ready().await.expect("it takes their state");
+        cluster.members.push(back);
+        answers(&history, 100).await;
+        // It counts again: the leader that brought it the state goes.
+        lead(&cluster, 2).await;
+        cluster.members[0].kill().expect("it lives");
+        answers(&history, 100).await;
+        cluster.members[0].revive().await.expect("it comes back");
+        let addr = cluster.addrs()[2].clone();
+        history.check(&addr).await;
+        wait_until_equal(&cluster).await;
     });
 }
