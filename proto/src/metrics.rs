@@ -35,6 +35,7 @@ struct All {
     ranges: IntCounter,
     txns: IntCounter,
     fsync: Histogram,
+    backend_commit: Histogram,
     leader_changes: IntCounter,
     lease_expired: IntCounter,
     pending: IntGauge,
@@ -92,13 +93,19 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Metrics {
         let registry = Registry::new();
-        let buckets = exponential_buckets(0.001, 2.0, 14).expect("the buckets grow");
-        let fsync = HistogramOpts::new(
-            "etcd_disk_wal_fsync_duration_seconds",
-            "How long making the log durable takes.",
+        let disk = |name: &str, help: &str| {
+            let buckets = exponential_buckets(0.001, 2.0, 14).expect("the buckets grow");
+            let histogram = HistogramOpts::new(name, help).buckets(buckets);
+            let histogram = Histogram::with_opts(histogram).expect(VALID);
+            registry.register(Box::new(histogram.clone())).expect(VALID);
+            histogram
+        };
+        let fsync =
+            disk("etcd_disk_wal_fsync_duration_seconds", "How long making the log durable takes.");
+        let backend_commit = disk(
+            "etcd_disk_backend_commit_duration_seconds",
+            "How long a piece of the state takes to the disk.",
         );
-        let fsync = Histogram::with_opts(fsync.buckets(buckets)).expect(VALID);
-        registry.register(Box::new(fsync.clone())).expect(VALID);
         let gauges = Gauges::new(&registry);
         Metrics(Arc::new(All {
             calls: Calls::new(&registry),
@@ -155,6 +162,7 @@ impl Metrics {
                 "Bytes that went to clients."
             ),
             fsync,
+            backend_commit,
             peers: Peers::new(&registry),
             gauges,
             registry,
@@ -213,6 +221,11 @@ impl Metrics {
     /// The log was made durable.
     pub fn fsync(&self, seconds: f64) {
         self.0.fsync.observe(seconds);
+    }
+
+    /// A piece of the state was written.
+    pub fn backend_commit(&self, seconds: f64) {
+        self.0.backend_commit.observe(seconds);
     }
 
     /// A leader became known.

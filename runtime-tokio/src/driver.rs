@@ -60,6 +60,8 @@ pub(crate) struct Driver<N, D> {
     pub(crate) plans: usize,
     /// When the log's plan was handed to the disk.
     pub(crate) commit: keel_core::Instant,
+    /// And the other lane's.
+    pub(crate) bulk: keel_core::Instant,
     /// The ticket of the checkpoint that ends everything.
     pub(crate) last: Ticket,
     /// Asks for that end.
@@ -241,8 +243,9 @@ impl<N: Net, D: Disk> Driver<N, D> {
         for lane in [Lane::Log, Lane::Bulk] {
             while let Some(plan) = self.planner.poll(lane) {
                 self.plans += 1;
-                if lane == Lane::Log {
-                    self.commit = self.clock.now();
+                match lane {
+                    Lane::Log => self.commit = self.clock.now(),
+                    Lane::Bulk => self.bulk = self.clock.now(),
                 }
                 self.disk.submit(plan);
             }
@@ -255,8 +258,9 @@ impl<N: Net, D: Disk> Driver<N, D> {
         end.result?;
         self.plans -= 1;
         let now = self.clock.now();
-        if end.lane == Lane::Log {
-            self.notes.synced(now.since(self.commit));
+        match end.lane {
+            Lane::Log => self.notes.synced(now.since(self.commit)),
+            Lane::Bulk => self.notes.stored(now.since(self.bulk)),
         }
         let done = self.planner.done(end.plan);
         if let Some(mark) = done.persisted {

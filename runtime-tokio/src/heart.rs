@@ -99,6 +99,7 @@ impl Heart {
             leave: stop,
             plans: 0,
             commit: clock.now(),
+            bulk: clock.now(),
         };
         let driver = tokio::task::spawn_local(driver.run());
         let introduced = introduced.members.into_keys().collect();

@@ -14,6 +14,7 @@ mod grpc;
 pub(crate) mod http1;
 mod listen;
 mod post;
+mod probe;
 mod state;
 
 pub(crate) use ask::ask_leaders;
@@ -104,6 +105,7 @@ impl<N: Net> Links<N> {
         }
         let (post, posts) = mpsc::channel(POSTS);
         tasks.spawn_local(post::post(self.way(peer, &urls), posts));
+        tasks.spawn_local(probe::probe(self.way(peer, &urls)));
         Link { urls, appends: None, messages: None, post, state: None, tasks }
     }
 

@@ -81,6 +81,11 @@ impl Notes {
         }
     }
 
+    /// A piece of the state took this long.
+    pub(crate) fn stored(&mut self, took: Duration) {
+        self.metrics.backend_commit(took.as_secs_f64());
+    }
+
     /// Writes the lines of a note, if it is worth any.
     pub(crate) fn note(&mut self, note: &Note) {
         match *note {

@@ -129,5 +129,13 @@ fn a_member_of_ours_takes_its_lost_state_from_etcds() {
         let addr = cluster.addrs()[2].clone();
         history.check(&addr).await;
         wait_until_equal(&cluster).await;
+        // Not the keys alone: everything that a member remembers.
+        let mut hashes = Vec::new();
+        for addr in cluster.addrs() {
+            let hash: pb::HashResponse =
+                insist(&addr, "/etcdserverpb.Maintenance/Hash", &pb::HashRequest {}).await;
+            hashes.push(hash.hash);
+        }
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
     });
 }

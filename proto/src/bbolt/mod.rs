@@ -12,6 +12,7 @@
 mod backend;
 mod contents;
 mod export;
+mod hash;
 mod load;
 mod page;
 mod read;
@@ -21,6 +22,7 @@ mod values;
 pub use backend::{Auth, Backend, Records};
 pub use contents::{Contents, Items, storage_version};
 pub use export::{Bucket, Export, Survey, export, survey};
+pub use hash::WholeHash;
 pub use page::PAGE;
 pub use read::{Db, Item, ItemIter, Tree};
 pub use trailer::{Trailer, strip};

@@ -2,7 +2,10 @@
 
 use super::VALID;
 use keel_core::NodeId;
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
+};
 
 /// Counted by peer.
 #[derive(Debug)]
@@ -11,6 +14,7 @@ pub(super) struct Peers {
     received: IntCounterVec,
     sent_failures: IntCounterVec,
     active: IntGaugeVec,
+    round_trips: HistogramVec,
 }
 
 impl Peers {
@@ -23,6 +27,13 @@ impl Peers {
         let active = Opts::new("etcd_network_active_peers", "Peers that are reached now.");
         let active = IntGaugeVec::new(active, &["Local", "Remote"]).expect(VALID);
         registry.register(Box::new(active.clone())).expect(VALID);
+        let buckets = exponential_buckets(0.0001, 2.0, 16).expect("the buckets grow");
+        let round_trips = HistogramOpts::new(
+            "etcd_network_peer_round_trip_time_seconds",
+            "How long a peer takes to answer a probe.",
+        );
+        let round_trips = HistogramVec::new(round_trips.buckets(buckets), &["To"]).expect(VALID);
+        registry.register(Box::new(round_trips.clone())).expect(VALID);
         Peers {
             sent: counter("etcd_network_peer_sent_bytes_total", "Bytes to a peer.", "To"),
             received: counter(
@@ -36,6 +47,7 @@ impl Peers {
                 "To",
             ),
             active,
+            round_trips,
         }
     }
 }
@@ -56,6 +68,11 @@ impl super::Metrics {
     /// A message to a peer was lost.
     pub fn lost(&self, peer: NodeId) {
         self.0.peers.sent_failures.with_label_values(&[&peer.to_string()]).inc();
+    }
+
+    /// A peer answered a probe.
+    pub fn round_trip(&self, peer: NodeId, seconds: f64) {
+        self.0.peers.round_trips.with_label_values(&[&peer.to_string()]).observe(seconds);
     }
 
     /// Whether a peer is reached now.

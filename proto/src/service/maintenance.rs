@@ -1,15 +1,17 @@
 //! Looking after a member.
 
 use super::{CLUSTER_VERSION, Desk, VERSION, downgrade};
-use crate::bbolt::{Contents, Export, Survey, Trailer, storage_version, survey};
+use crate::bbolt::{Contents, Export, Survey, Trailer, WholeHash, storage_version, survey};
 use crate::convert::request;
 use crate::refusal;
 use crate::wire::etcdserverpb as pb;
 use crate::yielding::yield_now;
 use bytes::Bytes;
 use keel_core::command::AlarmKind;
+use keel_core::state::Checkpoint;
 use keel_core::{NodeId, Order, Reply};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tonic::{Request, Response, Status};
 
@@ -82,13 +84,16 @@ impl pb::maintenance_server::Maintenance for Desk {
         Ok(Response::new(pb::DefragmentResponse { header: None }))
     }
 
-    /// etcd's test-only hash over its whole database; ours is over what stands for that.
+    /// etcd's hash over its whole database.
     async fn hash(
         &self,
         _request: Request<pb::HashRequest>,
     ) -> Result<Response<pb::HashResponse>, Status> {
-        let hash = self.hash_kv_at(0).await?.hash;
-        Ok(Response::new(pb::HashResponse { header: self.header(), hash }))
+        let mut hash = WholeHash::new(Contents::of(&*self.export().await?));
+        while !hash.step(HASH_STEP) {
+            yield_now().await;
+        }
+        Ok(Response::new(pb::HashResponse { header: self.header(), hash: hash.finish() }))
     }
 
     async fn hash_kv(
@@ -110,10 +115,7 @@ impl pb::maintenance_server::Maintenance for Desk {
         &self,
         _request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<SnapshotStream>, Status> {
-        let state = match self.handle.admin(Order::Export).await.map_err(refusal::status)? {
-            Reply::Export(state) => state,
-            other => unreachable!("an export is not answered with {other:?}"),
-        };
+        let state = self.export().await?;
         let mut survey: Survey = survey(Contents::of(&state));
         while !survey.step(SURVEY_STEP) {
             yield_now().await;
@@ -140,6 +142,14 @@ impl pb::maintenance_server::Maintenance for Desk {
 }
 
 impl Desk {
+    /// The whole state, as of now.
+    async fn export(&self) -> Result<Arc<Checkpoint>, Status> {
+        match self.handle.admin(Order::Export).await.map_err(refusal::status)? {
+            Reply::Export(state) => Ok(state),
+            other => unreachable!("an export is not answered with {other:?}"),
+        }
+    }
+
     pub(crate) async fn hash_kv_at(&self, revision: i64) -> Result<keel_core::mvcc::Hash, Status> {
         let view = self.handle.latest();
         let mut hasher = match view.kv.hasher(revision).map_err(refusal::status)? {
