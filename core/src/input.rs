@@ -130,4 +130,10 @@ pub enum Order {
     HandOver,
     /// Write a checkpoint now.
     Checkpoint,
+    /// Whether so many bytes more fit the quota, for a request that is wrong otherwise, too:
+    /// etcd looks at the quota first.
+    Room {
+        /// As [`crate::node::put_cost`] counts.
+        bytes: i64,
+    },
 }

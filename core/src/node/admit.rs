@@ -184,6 +184,8 @@ impl Node {
             }
             Order::MoveLeader { .. } | Order::HandOver => self.admit_transfer(ticket, &order),
             Order::Checkpoint => self.force_checkpoint(ticket),
+            Order::Room { bytes } if self.lacks_space(bytes) => self.raise_no_space(Some(ticket)),
+            Order::Room { .. } => self.settle(ticket, Ok(Reply::Done)),
         }
     }
 

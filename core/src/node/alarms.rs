@@ -72,7 +72,9 @@ pub(super) fn cost(command: &Command) -> i64 {
     }
 }
 
-fn put_cost(key: usize, value: usize) -> i64 {
+/// What a put may add to the database, bytes, by the lengths of its key and value.
+#[must_use]
+pub fn put_cost(key: usize, value: usize) -> i64 {
     i64::try_from(key + value).unwrap_or(i64::MAX).saturating_add(PUT_OVERHEAD)
 }
 

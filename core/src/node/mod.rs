@@ -20,6 +20,7 @@ mod reads;
 mod repair;
 mod tickets;
 
+pub use alarms::put_cost;
 pub use config::{AutoCompaction, Boot, Config, Restored, Status};
 pub use repair::{Named, repaired};
 

@@ -11,7 +11,8 @@ use keel_core::command::{
     Command, DeleteReply, OpReply, PutReply, Range, RangeReply, SortOrder, SortTarget, TxnReply,
 };
 
-use keel_core::{Proposal, Refusal, Reply, Ticket, View};
+use keel_core::node::put_cost;
+use keel_core::{Order, Proposal, Refusal, Reply, Ticket, View};
 use pb::response_op::Response as Inner;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -62,7 +63,13 @@ impl pb::kv_server::Kv for Desk {
         request: Request<pb::PutRequest>,
     ) -> Result<Response<pb::PutResponse>, Status> {
         let request = request.into_inner();
-        let command = Command::Put(request::put(request.clone())?);
+        let command = match request::put(request.clone()) {
+            Ok(put) => Command::Put(put),
+            Err(bad) => {
+                let cost = put_cost(request.key.len(), request.value.len());
+                return Err(self.refuse(cost, bad).await);
+            }
+        };
         let operation = pb::InternalRaftRequest { put: Some(request), ..Default::default() };
         match self.change(command, operation).await? {
             Reply::Put(reply) => {
@@ -97,7 +104,10 @@ impl pb::kv_server::Kv for Desk {
         let request = request.into_inner();
         let read_only = request::is_read_only(&request);
         let serializable = request::is_serializable(&request);
-        let txn = request::txn(request.clone(), self.info.txn_ops)?;
+        let txn = match request::txn(request.clone(), self.info.txn_ops) {
+            Ok(txn) => txn,
+            Err(bad) => return Err(self.refuse(txn_cost(&request), bad).await),
+        };
         if read_only {
             let view = self.point(serializable).await?;
             let reply = view.kv.txn(&txn).map_err(refusal::status)?;
@@ -138,6 +148,14 @@ impl Desk {
         self.handle.read().await.map_err(refusal::status)
     }
 
+    /// What a bad request hears: where it would not fit the quota either, that comes first.
+    async fn refuse(&self, cost: i64, bad: Bad) -> Status {
+        match self.handle.admin(Order::Room { bytes: cost }).await {
+            Err(Refusal::NoSpace) => refusal::status(Refusal::NoSpace),
+            _ => bad.into(),
+        }
+    }
+
     /// Puts a command into the log and waits for its answer.
     pub(crate) async fn change(
         &self,
@@ -155,6 +173,22 @@ impl Desk {
         }
         reply.map_err(refusal::status)
     }
+}
+
+/// What a transaction may add to the database, whatever else is wrong with it: the dearer of its
+/// two lists.
+fn txn_cost(txn: &pb::TxnRequest) -> i64 {
+    use pb::request_op::Request as Inside;
+    let list = |ops: &[pb::RequestOp]| {
+        ops.iter().fold(0_i64, |sum, op| {
+            sum.saturating_add(match &op.request {
+                Some(Inside::RequestPut(put)) => put_cost(put.key.len(), put.value.len()),
+                Some(Inside::RequestTxn(inner)) => txn_cost(inner),
+                _ => 0,
+            })
+        })
+    };
+    list(&txn.success).max(list(&txn.failure))
 }
 
 /// Whether a proposal got no answer of the state's, as far as this member knows.
