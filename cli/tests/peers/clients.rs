@@ -11,9 +11,9 @@ use std::time::Duration;
 /// How long a client may print nothing that should print something.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Ctl<'a> {
-    program: &'a Path,
-    addr: &'a str,
+pub(crate) struct Ctl<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) addr: &'a str,
 }
 
 impl Ctl<'_> {
@@ -24,7 +24,7 @@ impl Ctl<'_> {
         out
     }
 
-    fn try_run(&self, args: &[&str], input: &str) -> (bool, String, String) {
+    pub(crate) fn try_run(&self, args: &[&str], input: &str) -> (bool, String, String) {
         let mut child = Command::new(self.program)
             .env("ETCDCTL_API", "3")
             .args(["--endpoints", self.addr])
@@ -116,10 +116,10 @@ fn next_revision(ctl: &Ctl<'_>) -> String {
 }
 
 /// What a client that does not end by itself prints.
-struct Lines(mpsc::Receiver<String>);
+pub(crate) struct Lines(mpsc::Receiver<String>);
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Lines {
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Lines {
         let (tell, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
@@ -132,7 +132,7 @@ impl Lines {
     }
 
     /// The next lines; a client that prints none hangs.
-    fn next(&mut self, many: usize) -> String {
+    pub(crate) fn next(&mut self, many: usize) -> String {
         let line = |_| self.0.recv_timeout(PATIENCE).expect("the client goes on") + "\n";
         (0..many).map(line).collect()
     }

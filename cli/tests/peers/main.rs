@@ -8,6 +8,7 @@ mod build;
 #[path = "../common/calls.rs"]
 mod calls;
 mod clients;
+mod failover;
 #[path = "../common/history.rs"]
 mod history;
 #[path = "../common/members.rs"]
