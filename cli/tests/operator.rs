@@ -88,6 +88,94 @@ fn a_full_disk_ends_the_server_and_costs_no_acknowledged_write() {
     });
 }
 
+fn on_a_runtime(test: impl AsyncFnOnce()) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime for the test");
+    tokio::task::LocalSet::new().block_on(&runtime, test());
+}
+
+/// Ends a server gracefully, so that its state is in a checkpoint.
+async fn end(server: &mut Process) {
+    server.signal("TERM").expect("it lives");
+    while !server.has_ended().expect("it can be waited for") {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+async fn put(addr: &str, key: &str) {
+    let put = pb::PutRequest { key: key.to_owned().into(), ..Default::default() };
+    let put = once(addr, &Method::new("/etcdserverpb.KV/Put"), &put.encode_to_vec()).await;
+    put.expect("it takes a put");
+}
+
+async fn count(addr: &str) -> i64 {
+    let all = pb::RangeRequest {
+        key: "\0".into(),
+        range_end: "\0".into(),
+        count_only: true,
+        ..Default::default()
+    };
+    let answer = once(addr, &Method::new(RANGE), &all.encode_to_vec()).await;
+    pb::RangeResponse::decode(answer.expect("it serves")).expect("an answer").count
+}
+
+/// With the log go votes, and what was acknowledged since the checkpoint.
+#[test]
+fn a_state_whose_log_is_gone_is_not_served() {
+    on_a_runtime(async || {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let binary = Path::new(env!("CARGO_BIN_EXE_etcd"));
+        let mut server =
+            Process::start("keel", binary, dir.path(), None, &[]).await.expect("it starts");
+        put(&server.addr, "a").await;
+        end(&mut server).await;
+        let log = dir.path().join("data/member/log");
+        std::fs::remove_dir_all(&log).expect("there is one");
+        let error = server.revive().await.expect_err("it must not serve").to_string();
+        assert!(error.contains("its log is gone"), "{error}");
+    });
+}
+
+#[test]
+fn the_log_lies_where_it_is_told_to() {
+    on_a_runtime(async || {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let logs = dir.path().join("logs");
+        let flag = format!("--wal-dir={}", logs.display());
+        let binary = Path::new(env!("CARGO_BIN_EXE_etcd"));
+        let mut server =
+            Process::start("keel", binary, dir.path(), None, std::slice::from_ref(&flag))
+                .await
+                .expect("it starts");
+        put(&server.addr, "a").await;
+        server.kill().expect("it lives");
+        let found = std::fs::read_dir(&logs).expect("it is made");
+        let found = found.map(|entry| entry.expect("readable").file_name());
+        assert!(
+            found
+                .map(|name| name.into_string())
+                .any(|name| { name.is_ok_and(|name| name.ends_with(".log")) })
+        );
+        assert!(!dir.path().join("data/member/log").exists());
+        server.revive().await.expect("it finds it again");
+        assert_eq!(count(&server.addr).await, 1);
+        // Nobody else may write there, whatever their data directory is.
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).expect("there is room");
+        let refused = Process::start("other", binary, &other, None, &[flag]).await;
+        let refused = refused.expect_err("it is in use").to_string();
+        assert!(refused.contains("--wal-dir") && refused.contains("another process"), "{refused}");
+        // Without the flag the log is not there, and that is not taken for an empty one.
+        end(&mut server).await;
+        let mut launch = server.launched().clone();
+        launch.extra.clear();
+        drop(server);
+        let mut lost = Process::launch(launch).expect("it can be started");
+        let error = lost.ready().await.expect_err("its log is elsewhere").to_string();
+        assert!(error.contains("its log is gone"), "{error}");
+    });
+}
+
 /// Puts one after the other until the server is gone; how many it acknowledged.
 async fn put_until_it_dies(addr: &str) -> i64 {
     let mut conn = Conn::connect(addr).await.expect("a connection");

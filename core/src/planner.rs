@@ -278,6 +278,11 @@ impl Recovery {
             let why = "the only slot ever written is bad, and the log does not hold everything";
             return Err(Damage { file: File::Manifest, at: 0, why });
         }
+        if matches!(manifest, Some(Slots::Newest(_))) && segments.is_empty() {
+            // The log comes before the first checkpoint and never ends: with it went votes, and
+            // entries that were acknowledged.
+            return Err(Damage { file: File::Manifest, at: 0, why: "its log is gone" });
+        }
         let made = manifest.is_some();
         let scan = match manifest {
             Some(Slots::Newest(scan)) => Some(scan),

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Config {
     /// etcd's `--data-dir`.
     pub data_dir: PathBuf,
+    /// Where the log lies, if not in there (`--wal-dir`).
+    pub wal_dir: Option<PathBuf>,
     /// Where clients connect; at least one.
     pub listen_client: Vec<Listen>,
     /// Where clients reach `HTTP/1` pages, where that is apart (`--listen-client-http-urls`).

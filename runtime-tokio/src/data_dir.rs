@@ -9,12 +9,13 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A directory that only this process uses, until it is dropped.
+/// A directory that only this process uses, until it is dropped; the log may lie in another one.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// The lock is on this descriptor.
-    _lock: fs::File,
+    logs: Option<PathBuf>,
+    /// The locks are on these descriptors.
+    locks: Vec<fs::File>,
 }
 
 impl DataDir {
@@ -24,17 +25,24 @@ impl DataDir {
     ///
     /// Says which directory another process holds, or which cannot be made.
     pub fn lock(path: &Path) -> Result<DataDir, Failure> {
-        let at = path.display();
-        make(path).map_err(|e| Failure::new(format!("--data-dir: cannot make {at}: {e}")))?;
-        let open = fs::File::open(path);
-        let lock = open.map_err(|e| Failure::new(format!("--data-dir: cannot open {at}: {e}")))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(DataDir { path: path.to_path_buf(), _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Failure::new(format!(
-                "--data-dir: another process holds the lock of {at}: stop it, or name another directory"
-            ))),
-            Err(e) => Err(Failure::new(format!("--data-dir: cannot lock {at}: {e}"))),
-        }
+        let lock = lock("--data-dir", path)?;
+        Ok(DataDir { path: path.to_path_buf(), logs: None, locks: vec![lock] })
+    }
+
+    /// The same for the log, where it lies apart.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`DataDir::lock`].
+    pub fn with_logs(mut self, path: &Path) -> Result<DataDir, Failure> {
+        self.locks.push(lock("--wal-dir", path)?);
+        self.logs = Some(path.to_path_buf());
+        Ok(self)
+    }
+
+    /// Where the log lies, if it lies apart.
+    pub(crate) fn logs(&self) -> Option<&Path> {
+        self.logs.as_deref()
     }
 
     /// Where it is.
@@ -75,6 +83,21 @@ impl DataDir {
             }
         }
         Ok(())
+    }
+}
+
+/// Makes a directory if it is missing, and locks it.
+fn lock(flag: &str, path: &Path) -> Result<fs::File, Failure> {
+    let at = path.display();
+    make(path).map_err(|e| Failure::new(format!("{flag}: cannot make {at}: {e}")))?;
+    let open = fs::File::open(path);
+    let lock = open.map_err(|e| Failure::new(format!("{flag}: cannot open {at}: {e}")))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Failure::new(format!(
+            "{flag}: another process holds the lock of {at}: stop it, or name another directory"
+        ))),
+        Err(e) => Err(Failure::new(format!("{flag}: cannot lock {at}: {e}"))),
     }
 }
 

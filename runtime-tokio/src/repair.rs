@@ -110,6 +110,11 @@ async fn carry_out<D: Disk>(disk: &mut D, planner: &mut Planner) -> Result<(), F
 }
 
 async fn attempt<N: Net, D: Disk>(net: &N, disk: &mut D, config: &Config) -> Result<Found, Miss> {
+    if config.cluster.members.len() < 2 {
+        return Err(Miss::Ever(Failure::new(
+            "--self-repair: --initial-cluster names no other member to take the state from",
+        )));
+    }
     let told = join::ask(net, config, PATIENCE).await;
     let told = told.ok_or_else(|| Miss::Yet("no other initial member answers".into()))?;
     let me = find_me(&told, config)?;

@@ -92,7 +92,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let clock = Clock::machine();
     let journal = Journal::open(&config.log, clock)?;
     // The directory before the ports: SO_REUSEPORT would let a second server bind.
-    let dir = DataDir::lock(&config.data_dir)?;
+    let mut dir = DataDir::lock(&config.data_dir)?;
+    if let Some(logs) = &config.wal_dir {
+        dir = dir.with_logs(logs)?;
+    }
     dir.refuse_foreign()?;
     banner::beginning(&journal, &config);
     probe(&config)?;

@@ -37,6 +37,7 @@ fn config(dir: &Path) -> Config {
         listen_metrics: Vec::new(),
         listen_peer: Vec::new(),
         initial: Initial::New,
+        wal_dir: None,
         self_repair: false,
         checks: keel_runtime_tokio::Checks::default(),
         advertise_peer_urls: Vec::new(),

@@ -52,6 +52,7 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
     };
     Ok(Config {
         data_dir,
+        wal_dir: Some(settings.text("wal-dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
         listen_client: listened(settings, "listen-client-urls")?,
         listen_client_http: listened(settings, "listen-client-http-urls")?,
         listen_metrics: listened(settings, "listen-metrics-urls")?,

@@ -55,7 +55,7 @@ const NO_SLOW_LOG: &str = "slow requests are not logged yet";
 pub const FLAGS: &[Flag] = &[
     acts("name", "default"),
     acts("data-dir", ""),
-    later("wal-dir", "", "the log lies in the data directory"),
+    acts("wal-dir", ""),
     acts("snapshot-count", "10000"),
     acts("snapshot-catchup-entries", "5000"),
     acts("heartbeat-interval", "100"),

@@ -104,6 +104,19 @@ fn a_member_whose_state_is_damaged_takes_the_others_state() {
 }
 
 #[test]
+fn a_member_whose_log_is_gone_takes_the_others_state() {
+    with_cluster(3, &EXTRA, async |cluster| {
+        breaks_and_comes_back(cluster, |member| {
+            for log in files(member, "log", ".log") {
+                fs::remove_file(log).expect("it is there");
+            }
+            assert_ne!(files(member, "state", ".state"), [] as [PathBuf; 0], "a checkpoint");
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_member_whose_disk_is_gone_takes_the_others_state() {
     with_cluster(3, &EXTRA, async |cluster| {
         breaks_and_comes_back(cluster, |member| {

@@ -26,7 +26,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 const SLICES_MAX: usize = 1024;
 
 /// The directories that hold files.
-const HOMES: [&str; 2] = ["member/log", "member/state"];
+const LOGS: &str = "member/log";
+const STATES: &str = "member/state";
 
 /// Where they all are.
 const MEMBER: &str = "member";
@@ -51,9 +52,7 @@ pub(super) struct Files {
 impl Files {
     /// Makes the directories that are missing.
     pub(super) fn open(dir: DataDir, backend: Backend) -> Result<Files, DiskFailure> {
-        for home in HOMES {
-            dir.make(home)?;
-        }
+        make_homes(&dir)?;
         let (open, direct) = Default::default();
         let (commits, paced) = Default::default();
         Ok(Files { dir, backend, open, direct, commits, paced })
@@ -76,9 +75,19 @@ impl Files {
         *self.direct.lock().unwrap_or_else(PoisonError::into_inner) = None;
         fs::rename(root.join(MEMBER), &aside).map_err(fail(&aside))?;
         sync_dir(root)?;
-        for home in HOMES {
-            self.dir.make(home)?;
+        if let Some(logs) = self.dir.logs() {
+            // It may be another file system: what lies there stays there.
+            let aside = logs.join(format!("damaged-{number}"));
+            fs::create_dir(&aside).map_err(fail(&aside))?;
+            for (file, _) in self.list()? {
+                let from = self.path(file);
+                let name = from.file_name().expect("a file has a name");
+                fs::rename(&from, aside.join(name)).map_err(fail(&from))?;
+            }
+            sync_dir(&aside)?;
+            sync_dir(logs)?;
         }
+        make_homes(&self.dir)?;
         Ok(aside.display().to_string())
     }
 
@@ -116,15 +125,26 @@ impl Files {
     }
 
     fn path(&self, file: File) -> PathBuf {
-        self.dir.path().join(file.name())
+        self.placed(&file.name())
+    }
+
+    /// Where a file of this name lies.
+    fn placed(&self, name: &str) -> PathBuf {
+        match (self.dir.logs(), name.strip_prefix(LOGS)) {
+            (Some(logs), Some(log)) => logs.join(log.trim_start_matches('/')),
+            _ => self.dir.path().join(name),
+        }
     }
 
     /// The published files and their lengths, ascending. Removes what was never published, and
     /// makes durable what is seen: a rename may have reached the directory, but not the disk.
     pub(super) fn list(&self) -> Result<Vec<(File, u64)>, DiskFailure> {
         let mut found = Vec::new();
-        for home in HOMES {
-            let at = self.dir.path().join(home);
+        for home in [LOGS, STATES] {
+            let at = self.placed(home);
+            if !at.exists() {
+                continue;
+            }
             let fail =
                 |source| DiskFailure { action: "list", path: at.display().to_string(), source };
             for entry in fs::read_dir(&at).map_err(fail)? {
@@ -252,7 +272,7 @@ impl Files {
     /// Makes a file of zeros under its temporary name. Each `write` is a page long: larger ones
     /// make large folios in the page cache, and a commit through the map would dirty a whole one.
     fn allocate(&self, file: File, len: u64) -> Result<(), DiskFailure> {
-        let path = self.dir.path().join(file.temporary());
+        let path = self.placed(&file.temporary());
         let fail =
             |source| DiskFailure { action: "allocate", path: path.display().to_string(), source };
         let mut options = OpenOptions::new();
@@ -277,7 +297,7 @@ impl Files {
     }
 
     fn publish(&self, file: File) -> Result<(), DiskFailure> {
-        let from = self.dir.path().join(file.temporary());
+        let from = self.placed(&file.temporary());
         fs::rename(from, self.path(file)).map_err(|e| self.failure("publish", file, e))?;
         self.sync_home(file)
     }
@@ -294,6 +314,14 @@ impl Files {
         let home = path.parent().expect("a file's name has a directory in it");
         sync_dir(home)
     }
+}
+
+/// Makes the directories that are missing.
+fn make_homes(dir: &DataDir) -> Result<(), DiskFailure> {
+    if dir.logs().is_none() {
+        dir.make(LOGS)?;
+    }
+    dir.make(STATES)
 }
 
 /// Makes what happened to a directory's names durable.
