@@ -13,6 +13,8 @@ mod membership;
 mod net;
 mod partition;
 mod repair;
+#[path = "../common/search.rs"]
+mod search;
 #[path = "../common/small.rs"]
 mod small;
 

@@ -3,9 +3,10 @@
 //!
 //! etcd says the order itself: each write has a revision, and each read the revision that it
 //! saw. So no order is searched for: the one that was told is checked, against the values and
-//! against real time.
+//! against real time. A search that does not know of revisions gives a second opinion.
 
 use crate::calls::{ATTEMPT, LOOK, PATIENCE, call, insist, put_request};
+use crate::search;
 use keel_proto::pb::etcdserverpb as pb;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,28 +15,35 @@ use std::time::Instant;
 
 /// One operation that was answered.
 #[derive(Clone, Debug)]
-struct Done {
-    begun: Instant,
-    ended: Instant,
-    key: usize,
+pub(crate) struct Done {
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) key: usize,
     /// The write's revision, or the newest one that the read could see.
     revision: i64,
-    kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Write(String),
     /// What was read, and the revision of that version.
     Read(Option<(String, i64)>),
+}
+
+/// A write that was never answered: it may have happened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unanswered {
+    pub(crate) begun: Instant,
+    pub(crate) key: usize,
 }
 
 /// What clients do until they are told to stop, and what they saw.
 #[derive(Clone, Default)]
 pub(crate) struct History {
     done: Rc<RefCell<Vec<Done>>>,
-    /// Values of writes that were never answered: they may have happened.
-    unknown: Rc<RefCell<BTreeSet<String>>>,
+    /// By the value that would have been written.
+    unknown: Rc<RefCell<BTreeMap<String, Unanswered>>>,
     stop: Rc<Cell<bool>>,
     addrs: Rc<RefCell<Vec<String>>>,
 }
@@ -94,7 +102,7 @@ impl History {
                 });
             }
             Err(_) => {
-                self.unknown.borrow_mut().insert(value);
+                self.unknown.borrow_mut().insert(value, Unanswered { begun, key });
                 tokio::time::sleep(LOOK).await;
             }
         }
@@ -146,7 +154,10 @@ pub(crate) async fn answers(history: &History, more: usize) {
 
 /// Checks what was seen against the order that was told; gives the writes that happened, by key
 /// and revision.
-fn judged(mut done: Vec<Done>, unknown: &BTreeSet<String>) -> BTreeMap<(usize, i64), String> {
+fn judged(
+    mut done: Vec<Done>,
+    unknown: &BTreeMap<String, Unanswered>,
+) -> BTreeMap<(usize, i64), String> {
     let mut writes: BTreeMap<(usize, i64), String> = BTreeMap::new();
     let mut revisions = BTreeSet::new();
     for one in &done {
@@ -161,7 +172,7 @@ fn judged(mut done: Vec<Done>, unknown: &BTreeSet<String>) -> BTreeMap<(usize, i
             let known = writes.entry((one.key, *at)).or_insert_with(|| value.clone());
             assert_eq!(known, value, "key {} at revision {at}", one.key);
             assert!(
-                revisions.contains(at) || unknown.contains(value),
+                revisions.contains(at) || unknown.contains_key(value),
                 "{value} was read and never written"
             );
         }
@@ -173,6 +184,7 @@ fn judged(mut done: Vec<Done>, unknown: &BTreeSet<String>) -> BTreeMap<(usize, i
         assert_eq!(*seen, newest, "key {} read at revision {}", one.key, one.revision);
     }
     check_real_time(&mut done);
+    search::explain(&done, unknown);
     writes
 }
 
@@ -221,8 +233,12 @@ mod lies {
     }
 
     fn judge(done: Vec<Done>, unknown: &[&str]) {
-        let unknown = unknown.iter().map(|value| String::from(*value)).collect();
-        judged(done, &unknown);
+        judged(done, &unanswered(unknown));
+    }
+
+    fn unanswered(values: &[&str]) -> BTreeMap<String, Unanswered> {
+        let begun = *ZERO.get_or_init(Instant::now);
+        values.iter().map(|value| (String::from(*value), Unanswered { begun, key: 0 })).collect()
     }
 
     #[test]
@@ -264,5 +280,21 @@ mod lies {
     #[should_panic(expected = "was read and never written")]
     fn a_value_out_of_nowhere_is_seen() {
         judge(vec![done(0, 1, 2, read("a", 2))], &["b"]);
+    }
+
+    /// The search alone sees what the revisions would tell.
+    #[test]
+    #[should_panic(expected = "no order explains 3 operations")]
+    fn the_search_sees_a_stale_read() {
+        let stale =
+            [done(0, 1, 2, write("a")), done(2, 3, 3, write("b")), done(4, 5, 2, read("a", 2))];
+        search::explain(&stale, &BTreeMap::new());
+    }
+
+    #[test]
+    fn the_search_lets_an_unanswered_write_happen_late() {
+        let late =
+            [done(0, 1, 2, write("a")), done(2, 3, 2, read("a", 2)), done(4, 5, 3, read("c", 3))];
+        search::explain(&late, &unanswered(&["c"]));
     }
 }

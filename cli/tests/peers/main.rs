@@ -14,6 +14,8 @@ mod history;
 #[path = "../common/members.rs"]
 mod members;
 mod mixed;
+#[path = "../common/search.rs"]
+mod search;
 mod snapshot;
 mod workload;
 
