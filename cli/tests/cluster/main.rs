@@ -17,6 +17,7 @@ mod repair;
 mod search;
 #[path = "../common/small.rs"]
 mod small;
+mod wire;
 
 use keel_cli::load::cluster::Cluster;
 use std::path::PathBuf;

@@ -1,23 +1,40 @@
-//! A network of the test's own: each member a network namespace, a bridge between them.
+//! A network of the test's own: each member a network namespace whose one way out is a device
+//! that the test holds the other side of.
 //!
 //! ```text
-//!   [member 1] eth0 ─ m1 ┐
-//!   [member 2] eth0 ─ m2 ┼─ bridge [hub: this test's thread]
-//!   [member 3] eth0 ─ m3 ┘
+//!   [member 1] eth0 ─┐
+//!   [member 2] eth0 ─┼─ wire
+//!   [member 3] eth0 ─┤
+//!   [hub]      eth0 ─┘   this test's thread: the clients
 //! ```
 
+use crate::wire::{MTU, Wire, address};
 use keel_cli::load::process::Launch;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tun_rs::{DeviceBuilder, SyncDevice};
 
-/// The namespaces; gone when dropped.
+/// The namespaces and what lies between them; gone when dropped.
 pub(crate) struct Net {
-    name: String,
-    members: usize,
+    spaces: Spaces,
+    wire: Wire,
+}
+
+/// Namespaces, the hub last.
+struct Spaces(Vec<String>);
+
+impl Drop for Spaces {
+    fn drop(&mut self) {
+        for space in &self.0 {
+            run(&["ip", "netns", "del", space]);
+        }
+    }
 }
 
 fn run(words: &[&str]) -> bool {
@@ -25,117 +42,97 @@ fn run(words: &[&str]) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-fn must(words: &[&str]) {
-    assert!(run(words), "{words:?}");
-}
-
 impl Net {
     /// Makes the network, and moves this thread into its middle; none where this user may not.
-    pub(crate) fn enter(members: usize) -> Option<Net> {
+    /// Equal seeds lose equal packets.
+    pub(crate) fn enter(members: usize, seed: u64) -> Option<Net> {
         static NETS: AtomicU32 = AtomicU32::new(0);
         let nth = NETS.fetch_add(1, Ordering::Relaxed);
-        let net = Net { name: format!("keel-{}-{nth}", std::process::id()), members };
-        let hub = net.hub();
-        if !run(&["ip", "netns", "add", &hub]) {
-            eprintln!("SKIPPED: this user may not make network namespaces, or there is no `ip`");
-            return None;
-        }
-        must(&["ip", "-n", &hub, "link", "add", "bridge", "type", "bridge"]);
-        must(&["ip", "-n", &hub, "addr", "add", "10.77.0.254/24", "dev", "bridge"]);
-        for link in ["lo", "bridge"] {
-            must(&["ip", "-n", &hub, "link", "set", link, "up"]);
-        }
-        for member in 0..members {
-            let (space, port) = (net.space(member), port(member));
-            must(&["ip", "netns", "add", &space]);
-            must(&[
-                "ip", "-n", &hub, "link", "add", &port, "type", "veth", "peer", "name", "eth0",
-                "netns", &space,
-            ]);
-            must(&["ip", "-n", &hub, "link", "set", &port, "master", "bridge", "up"]);
-            let addr = format!("{}/24", ip(member));
-            must(&["ip", "-n", &space, "addr", "add", &addr, "dev", "eth0"]);
-            for link in ["lo", "eth0"] {
-                must(&["ip", "-n", &space, "link", "set", link, "up"]);
+        let mut spaces = Spaces(Vec::new());
+        let mut ends = Vec::new();
+        for end in 0..=members {
+            let space = format!("keel-{}-{nth}-{}", std::process::id(), end + 1);
+            if !run(&["ip", "netns", "add", &space]) {
+                eprintln!("SKIPPED: this user may not make network namespaces, or has no `ip`");
+                return None;
             }
+            spaces.0.push(space.clone());
+            assert!(run(&["ip", "-n", &space, "link", "set", "lo", "up"]), "{space}");
+            let device = std::thread::spawn(move || device(&space, end)).join();
+            ends.push(device.expect("no panic").expect("whoever makes namespaces makes devices"));
         }
-        let hub = File::open(format!("/var/run/netns/{hub}")).expect("it was just made");
-        move_into_link_name_space(hub.as_fd(), Some(LinkNameSpaceType::Network))
-            .expect("whoever may make a namespace may enter it");
-        Some(net)
+        let hub = spaces.0.last().expect("the hub was made last");
+        move_into(hub).expect("whoever may make a namespace may enter it");
+        Some(Net { spaces, wire: Wire::between(ends, seed).expect("a wire") })
     }
 
-    fn hub(&self) -> String {
-        format!("{}-hub", self.name)
-    }
-
-    fn space(&self, member: usize) -> String {
-        format!("{}-{}", self.name, member + 1)
+    fn hub(&self) -> usize {
+        self.spaces.0.len() - 1
     }
 
     /// How a member of this network is started.
     pub(crate) fn launch(&self, member: usize, binary: &Path, dir: &Path) -> Launch {
         let name = format!("m{}", member + 1);
+        let space = &self.spaces.0[member];
         Launch {
             dir: dir.join(&name),
             name,
             binary: binary.to_path_buf(),
             cpu: None,
-            client: format!("{}:2379", ip(member)),
-            peer: format!("{}:2380", ip(member)),
+            client: format!("{}:2379", address(member)),
+            peer: format!("{}:2380", address(member)),
             cluster: String::new(),
             state: "new",
             extra: Vec::new(),
-            under: ["ip", "netns", "exec", &self.space(member)].map(String::from).to_vec(),
+            under: ["ip", "netns", "exec", space].map(String::from).to_vec(),
         }
     }
 
     /// Nothing reaches the member or leaves it, as if its cable were out.
     pub(crate) fn cut(&self, member: usize) {
-        must(&["ip", "-n", &self.hub(), "link", "set", &port(member), "down"]);
+        for other in 0..=self.hub() {
+            self.wire.silence(member, other);
+            self.wire.silence(other, member);
+        }
     }
 
     /// The cable is in again.
     pub(crate) fn join(&self, member: usize) {
-        must(&["ip", "-n", &self.hub(), "link", "set", &port(member), "up"]);
+        for other in 0..=self.hub() {
+            self.wire.hear(member, other);
+            self.wire.hear(other, member);
+        }
     }
 
     /// What one member sends to another does not arrive; the other way it does.
     pub(crate) fn silence(&self, from: usize, to: usize) {
-        must(&["ip", "-n", &self.space(from), "route", "add", "blackhole", &ip(to)]);
+        self.wire.silence(from, to);
     }
 
     /// It arrives again.
     pub(crate) fn hear(&self, from: usize, to: usize) {
-        must(&["ip", "-n", &self.space(from), "route", "del", "blackhole", &ip(to)]);
+        self.wire.hear(from, to);
     }
 
-    /// Makes what every member sends late or lost, as `tc` says it; `false` where the kernel
-    /// cannot.
-    pub(crate) fn disturb(&self, netem: &[&str]) -> bool {
-        (0..self.members).all(|member| {
-            let space = self.space(member);
-            let mut words = vec!["tc", "-n", &space, "qdisc", "replace", "dev", "eth0", "root"];
-            words.push("netem");
-            words.extend(netem);
-            run(&words)
-        })
+    /// Every packet takes so long from now on, and so many of a hundred are lost.
+    pub(crate) fn disturb(&self, delay: Duration, loss: u64) {
+        self.wire.disturb(delay, loss);
+    }
+
+    /// How many packets were lost so.
+    pub(crate) fn lost(&self) -> u64 {
+        self.wire.lost()
     }
 }
 
-impl Drop for Net {
-    fn drop(&mut self) {
-        for member in 0..self.members {
-            run(&["ip", "netns", "del", &self.space(member)]);
-        }
-        run(&["ip", "netns", "del", &self.hub()]);
-    }
+/// Moves this thread into a namespace.
+fn move_into(space: &str) -> io::Result<()> {
+    let space = File::open(format!("/var/run/netns/{space}"))?;
+    Ok(move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
-fn ip(member: usize) -> String {
-    format!("10.77.0.{}", member + 1)
-}
-
-fn port(member: usize) -> String {
-    format!("m{}", member + 1)
+/// Makes the device of one end, in its namespace.
+fn device(space: &str, end: usize) -> io::Result<SyncDevice> {
+    move_into(space)?;
+    DeviceBuilder::new().name("eth0").ipv4(address(end), 24, None).mtu(MTU).build_sync()
 }
