@@ -17,11 +17,11 @@ mod worker;
 
 use crate::config::Backend;
 use crate::data_dir::DataDir;
-use crate::spill::{Memory, Spill};
 use bytes::Bytes;
 use files::Files;
 use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
+use keel_proto::peer::{Memory, Spill};
 use map::Tail;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -210,10 +210,13 @@ impl MapDisk {
     }
 }
 
-/// A file without a name: nothing of it is left when it is closed, however that comes.
+/// A file without a name: nothing of it is left when it is closed and no part of it is in use,
+/// however that comes.
 struct Unnamed {
     file: std::fs::File,
     len: u64,
+    /// Up to here it was shared, and is not changed any more.
+    shared: u64,
 }
 
 impl Spill for Unnamed {
@@ -222,8 +225,9 @@ impl Spill for Unnamed {
         io::Write::write_all(&mut self.file, bytes)
     }
 
-    fn whole(self: Box<Self>) -> io::Result<Bytes> {
-        map::read(&self.file, self.len)
+    fn share(&mut self) -> io::Result<Bytes> {
+        let from = std::mem::replace(&mut self.shared, self.len);
+        map::read(&self.file, from..self.len)
     }
 }
 
@@ -239,7 +243,7 @@ impl Disk for MapDisk {
             return Ok(bytes.slice(..usize::try_from(len).expect("it is within a slice's length")));
         }
         let handle = self.files.handle(file)?;
-        let bytes = map::read(&handle, len).map_err(|e| self.files.failure("map", file, e))?;
+        let bytes = map::read(&handle, 0..len).map_err(|e| self.files.failure("map", file, e))?;
         if matches!(file, File::State(_)) {
             self.mapped.insert(file, bytes.clone());
         }
@@ -270,7 +274,7 @@ impl Disk for MapDisk {
     }
 
     fn spill(&mut self) -> io::Result<Box<dyn Spill>> {
-        Ok(Box::new(Unnamed { file: self.files.unnamed()?, len: 0 }))
+        Ok(Box::new(Unnamed { file: self.files.unnamed()?, len: 0, shared: 0 }))
     }
 
     fn set_aside(&mut self) -> Result<String, DiskFailure> {

@@ -41,7 +41,6 @@ mod repair;
 mod run;
 mod serve;
 mod shard;
-pub mod spill;
 mod stop;
 
 // Named here only so that its feature, which the core must not ask for, is on.

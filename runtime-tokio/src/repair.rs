@@ -15,13 +15,13 @@ use crate::join::{self, Told};
 use crate::journal::Journal;
 use crate::links::{Grpc, http1};
 use crate::net::Net;
-use crate::spill::Spill;
 use keel_core::disk::Lane;
 use keel_core::members::Member;
 use keel_core::node::{Named, Restored, repaired};
 use keel_core::planner::Options;
 use keel_core::{Index, Mark, NodeId, Planner};
 use keel_proto::pb::etcdserverpb as pb;
+use keel_proto::peer::Spill;
 use keel_proto::peer::state::snapshot;
 use keel_proto::service::vars;
 use pb::maintenance_client::MaintenanceClient;
@@ -201,8 +201,8 @@ async fn take<N: Net, D: Disk>(
     let mut spill = disk.spill().map_err(|error| error.to_string())?;
     let pieces = client.snapshot(pb::SnapshotRequest::default()).await.map_err(said)?;
     receive(pieces.into_inner(), &mut *spill).await?;
-    let file = spill.whole().map_err(|error: io::Error| error.to_string())?;
-    let state = snapshot(cluster, &file).await?;
+    let file = spill.share().map_err(|error: io::Error| error.to_string())?;
+    let state = snapshot(cluster, &file, &mut *spill).await?;
     if state.index < Index(committed) {
         return Err(format!("its state ends at {}, before {committed}", state.index.0));
     }

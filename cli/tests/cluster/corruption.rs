@@ -10,6 +10,7 @@ use keel_core::planner::Options;
 use keel_core::{Mark, NodeId, Planner, Term};
 use keel_proto::bbolt::Trailer;
 use keel_proto::pb::etcdserverpb as pb;
+use keel_proto::peer::Memory;
 use keel_proto::peer::state::snapshot;
 use keel_runtime_tokio::Backend;
 use keel_runtime_tokio::data_dir::DataDir;
@@ -52,7 +53,7 @@ fn tampered(mut file: Vec<u8>) -> Vec<u8> {
 
 /// Writes a data directory that holds a state.
 async fn write(dir: &Path, cluster: u64, me: NodeId, term: u64, file: &[u8]) {
-    let state = snapshot(cluster, file).await.expect("a sound snapshot");
+    let state = snapshot(cluster, file, &mut Memory::default()).await.expect("a sound snapshot");
     let mut named = Named::default();
     named.hear(Term(term));
     let (write, checkpoint) = repaired(me, state, &named).expect("a member");

@@ -3,7 +3,7 @@
 use crate::calls::{LOOK, PATIENCE, call, insist, put_request, wait_until_equal};
 use crate::history::{History, answers};
 use crate::small::Small;
-use crate::{ours, with_cluster};
+use crate::{large, ours, with_cluster};
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::failover::leader;
 use keel_cli::load::http2::{Conn, Heard, Method};
@@ -104,6 +104,16 @@ fn a_member_that_lags_takes_the_state_while_writes_go_on() {
         cluster.members[last].kill().expect("it lives");
         cluster.members[last].revive().await.expect("it starts again");
         wait_until_equal(cluster).await;
+    });
+}
+
+#[test]
+fn a_large_state_is_taken_in_piece_by_piece() {
+    let extra = ["--snapshot-count=100", "--snapshot-catchup-entries=50"];
+    with_cluster(3, &extra, async |cluster| {
+        let most = large::take_in(cluster).await;
+        eprintln!("{} MB of values, {} MB of memory", large::BYTES / 1_000_000, most / 1_000_000);
+        assert!(most < large::BYTES / 3, "{most} bytes were held");
     });
 }
 

@@ -6,6 +6,8 @@ mod calls;
 mod corruption;
 #[path = "../common/history.rs"]
 mod history;
+#[path = "../common/large.rs"]
+mod large;
 mod life;
 #[path = "../common/members.rs"]
 mod members;

@@ -11,6 +11,8 @@ mod clients;
 mod failover;
 #[path = "../common/history.rs"]
 mod history;
+#[path = "../common/large.rs"]
+mod large;
 #[path = "../common/members.rs"]
 mod members;
 mod mixed;

@@ -3,6 +3,7 @@
 
 use crate::calls::{LOOK, PATIENCE, call, insist, wait_until_equal};
 use crate::history::{History, answers};
+use crate::large;
 use crate::members::{join, remove_first};
 use crate::with_peers;
 use keel_cli::load::cluster::Cluster;
@@ -73,6 +74,19 @@ fn either_kind_leads_and_brings_the_other_the_log_and_the_state() {
             history.check(&addr).await;
             wait_until_equal(&cluster).await;
         }
+    });
+}
+
+#[test]
+fn a_large_state_of_etcds_is_taken_in_piece_by_piece() {
+    with_peers(async |peers| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let binaries = [peers.etcd.clone(), peers.etcd.clone(), ours()];
+        let mut cluster = cluster(dir.path(), &binaries).await;
+        lead(&cluster, 0).await;
+        let most = large::take_in(&mut cluster).await;
+        eprintln!("{} MB of values, {} MB of memory", large::BYTES / 1_000_000, most / 1_000_000);
+        assert!(most < large::BYTES / 3, "{most} bytes were held");
     });
 }
 

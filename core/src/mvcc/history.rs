@@ -307,7 +307,17 @@ impl History {
 
     /// The sealed chunks that still hold something.
     pub(super) fn chunks(&self) -> impl Iterator<Item = Chunk> {
-        (0..self.sealed).filter_map(|number| {
+        self.chunks_from(0)
+    }
+
+    /// How many chunks are sealed.
+    pub(super) fn sealed(&self) -> u64 {
+        self.sealed
+    }
+
+    /// Those of them from this number on.
+    pub(super) fn chunks_from(&self, first: u64) -> impl Iterator<Item = Chunk> {
+        (first..self.sealed).filter_map(|number| {
             let segment = self.segment(number * CHUNK)?;
             let (version, bytes) = (segment.present, segment.to_bytes());
             Some(Chunk { number, version, bytes })

@@ -71,6 +71,9 @@ pub struct Restored {
 pub struct Import {
     store: Store,
     last: Revision,
+    /// Full chunks before this one were taken, and the bytes of those that were not.
+    taken: u64,
+    untaken: usize,
 }
 
 impl Default for Import {
@@ -84,7 +87,7 @@ impl Import {
     #[must_use]
     pub fn new() -> Import {
         let store = Store::with(History::default(), 1, -1);
-        Import { store, last: Revision::default() }
+        Import { store, last: Revision::default(), taken: 0, untaken: 0 }
     }
 
     /// Takes the next record in the order of revisions.
@@ -109,13 +112,35 @@ impl Import {
         let before = before.and_then(|slot| state.history.get(slot.at));
         let prev = before.map(|found| (found.at, found.link));
         state.history.append(at, tombstone, prev, &fields);
+        self.untaken += bytes.len();
         Ok(())
+    }
+
+    /// About how many bytes of records came since chunks were taken last.
+    #[must_use]
+    pub fn unspilled(&self) -> usize {
+        self.untaken
+    }
+
+    /// The chunks that became full since the last time: whoever has their bytes elsewhere than
+    /// in the heap gives them back with [`adopt`](Self::adopt).
+    pub fn take_sealed(&mut self) -> Vec<Chunk> {
+        let chunks: Vec<Chunk> = self.store.state.history.chunks_from(self.taken).collect();
+        self.taken = self.store.state.history.sealed();
+        self.untaken = 0;
+        chunks
+    }
+
+    /// Takes equal bytes for a chunk.
+    pub fn adopt(&mut self, chunk: &Chunk) {
+        let known = self.store.adopt(chunk);
+        assert!(known, "a chunk of an import changes no more once it is full");
     }
 
     /// The store, which stands at `revision` at least and is compacted to `compacted`.
     #[must_use]
     pub fn finish(self, revision: i64, compacted: i64) -> Store {
-        let Import { mut store, last } = self;
+        let Import { mut store, last, .. } = self;
         let state = &mut store.state;
         state.revision = revision.max(last.main).max(compacted).max(1);
         state.compacted = compacted;

@@ -14,10 +14,12 @@ pub mod door;
 pub mod headers;
 pub mod members;
 pub mod message;
+mod spill;
 pub mod state;
 pub mod stream;
 mod v2;
 
 pub use call::{Ask, Caller, Said};
 pub use door::{Door, Heard};
+pub use spill::{Memory, Spill};
 pub use stream::{Channel, Out, Reader};

@@ -1,6 +1,7 @@
 //! A whole state between members: the message that announces it, and etcd's database behind it
 //! (semantics §8.9, §9e.4).
 
+use super::Spill;
 use super::headers::Identity;
 use super::message::{decode, encode};
 use crate::bbolt::{Backend, Contents, Export, strip, survey};
@@ -9,13 +10,14 @@ use crate::yielding::yield_now;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use keel_core::members::Cluster;
-use keel_core::mvcc::{Import, Store};
+use keel_core::mvcc::{Chunk, Import, Store};
 use keel_core::node::Restored;
 use keel_core::raft::{Body, Message};
 use keel_core::state::Checkpoint;
 use keel_core::{Index, NodeId, Term};
 use prost::Message as _;
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -27,6 +29,8 @@ const MESSAGE_MAX: u64 = 64 * 1024 * 1024;
 const PIECE: usize = 32 * 1024;
 /// Records that are looked at between two chances for others: see `yielding`.
 const STEP: usize = 64;
+/// Bytes of a state in the making that are heap, at most, but for a last chunk.
+const HELD: usize = 1024 * 1024;
 
 /// A state on its way out, as the body of a request.
 #[derive(Debug)]
@@ -138,18 +142,20 @@ impl Announced {
     }
 }
 
-/// Makes the state of a database that came whole; lets others run meanwhile.
+/// Makes the state of a database that came whole; lets others run meanwhile. Its records go back
+/// into the spill, so that they take no heap until a checkpoint has them.
 ///
 /// # Errors
 ///
-/// Where the database is damaged, or not what was announced.
+/// Where the database is damaged, or not what was announced, or the spill fails.
 pub async fn restored(
     cluster_id: u64,
     announced: &Announced,
     database: &[u8],
+    spill: &mut dyn Spill,
 ) -> Result<Restored, String> {
     let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
-    let mut state = whole(cluster_id, &backend).await?;
+    let mut state = whole(cluster_id, &backend, spill).await?;
     if state.index != announced.index {
         return Err(format!(
             "the database stands at entry {}, not at {} as announced",
@@ -165,18 +171,25 @@ pub async fn restored(
 ///
 /// # Errors
 ///
-/// Where the file is damaged or cut short.
-pub async fn snapshot(cluster_id: u64, file: &[u8]) -> Result<Restored, String> {
+/// Where the file is damaged or cut short, or the spill fails.
+pub async fn snapshot(
+    cluster_id: u64,
+    file: &[u8],
+    spill: &mut dyn Spill,
+) -> Result<Restored, String> {
     let database = strip(file).map_err(|damage| damage.to_string())?;
     let database = database.ok_or("the snapshot is cut short")?;
     let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
-    whole(cluster_id, &backend).await
+    whole(cluster_id, &backend, spill).await
 }
 
 /// Everything that a database holds.
-async fn whole(cluster_id: u64, backend: &Backend<'_>) -> Result<Restored, String> {
-    let read = read(backend).await;
-    let (store, index) = read.map_err(|damage| damage.to_string())?;
+async fn whole(
+    cluster_id: u64,
+    backend: &Backend<'_>,
+    spill: &mut dyn Spill,
+) -> Result<Restored, String> {
+    let store = read(backend, spill).await?;
     if backend.auth().map_err(|damage| damage.to_string())?.enabled == Some(true) {
         return Err(String::from(
             "the cluster asks for authentication, which this build does not know",
@@ -184,7 +197,7 @@ async fn whole(cluster_id: u64, backend: &Backend<'_>) -> Result<Restored, Strin
     }
     let rest = || -> Result<Restored, crate::bbolt::Damage> {
         Ok(Restored {
-            index,
+            index: backend.index()?,
             term: backend.term()?,
             store,
             leases: backend.leases()?,
@@ -204,18 +217,37 @@ async fn whole(cluster_id: u64, backend: &Backend<'_>) -> Result<Restored, Strin
     rest().map_err(|damage| damage.to_string())
 }
 
-async fn read(backend: &Backend<'_>) -> Result<(Store, Index), crate::bbolt::Damage> {
+async fn read(backend: &Backend<'_>, spill: &mut dyn Spill) -> Result<Store, String> {
+    let said = |damage: crate::bbolt::Damage| damage.to_string();
     let mut import = Import::new();
-    let damage = |why| crate::bbolt::Damage { at: 0, why };
-    for (nth, record) in backend.records()?.enumerate() {
-        let (at, tombstone, bytes) = record?;
+    for (nth, record) in backend.records().map_err(said)?.enumerate() {
+        let (at, tombstone, bytes) = record.map_err(said)?;
         // What a restored snapshot leaves behind is no key.
         if !bytes.is_empty() {
-            import.push(at, tombstone, &Bytes::copy_from_slice(bytes)).map_err(damage)?;
+            let record = Bytes::copy_from_slice(bytes);
+            import.push(at, tombstone, &record).map_err(String::from)?;
+        }
+        if import.unspilled() > HELD {
+            put_down(&mut import, spill).await.map_err(|error| error.to_string())?;
         }
         if nth % STEP == 0 {
             yield_now().await;
         }
     }
-    Ok((import.finish(1, backend.compacted()?), backend.index()?))
+    Ok(import.finish(1, backend.compacted().map_err(said)?))
+}
+
+/// Moves the chunks that are full from the heap into the spill.
+async fn put_down(import: &mut Import, spill: &mut dyn Spill) -> io::Result<()> {
+    let chunks = import.take_sealed();
+    for chunk in &chunks {
+        spill.append(&chunk.bytes)?;
+        yield_now().await;
+    }
+    let mut spilled = spill.share()?;
+    for Chunk { number, version, bytes } in chunks {
+        let bytes = spilled.split_to(bytes.len());
+        import.adopt(&Chunk { number, version, bytes });
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use keel_core::disk::File;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 /// The file that commits go to, mapped whole.
@@ -49,24 +50,25 @@ impl Tail {
     }
 }
 
-/// A file's first `len` bytes, as memory that the kernel may drop and read again. The mapping
-/// lives as long as any slice of it.
-pub(super) fn read(handle: &fs::File, len: u64) -> io::Result<Bytes> {
-    if handle.metadata()?.len() < len {
+/// A part of a file, as memory that the kernel may drop and read again. The mapping lives as long
+/// as any slice of it.
+pub(super) fn read(handle: &fs::File, part: Range<u64>) -> io::Result<Bytes> {
+    if handle.metadata()?.len() < part.end {
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "the file is shorter than it should be",
         ));
     }
-    if len == 0 {
+    if part.is_empty() {
         return Ok(Bytes::new());
     }
-    let len = usize::try_from(len).map_err(io::Error::other)?;
-    // SAFETY: the file is at least `len` bytes long and is not shortened while the process holds
-    // the directory's lock, so every byte of the mapping can be read. The caller of `Disk::read`
-    // asks only for bytes that nobody changes any more: sealed chunks, and whole files at start,
-    // before the first plan. So the slice that the mapping derefs to never changes under a reader.
-    let map = unsafe { MmapOptions::new().len(len).map(handle)? };
+    let len = usize::try_from(part.end - part.start).map_err(io::Error::other)?;
+    // SAFETY: the file reaches to the part's end and is not shortened while the process holds the
+    // directory's lock (one without a name is nobody else's at all), so every byte of the mapping
+    // can be read. Nobody changes these bytes any more: the caller of `Disk::read` asks only for
+    // sealed chunks, and for whole files at start, before the first plan; a spill only appends
+    // behind what it shares. So the slice that the mapping derefs to never changes under a reader.
+    let map = unsafe { MmapOptions::new().offset(part.start).len(len).map(handle)? };
     // Reading ahead would make large folios in the page cache; a later commit through a map
     // would then write a megabyte for a record (reference: runtimes-and-wal.md §2, trap 3).
     map.advise(Advice::Random)?;

@@ -3,13 +3,12 @@
 use super::http1::Connection;
 use super::{SILENCE, Way};
 use crate::net::Net;
-use crate::spill::Spill;
 use http::{HeaderValue, Method, StatusCode, header};
 use keel_core::raft::Message;
 use keel_core::state::Checkpoint;
-use keel_proto::peer::Heard;
 use keel_proto::peer::door::Piece;
 use keel_proto::peer::state::{Announced, PATH, Sending, restored};
+use keel_proto::peer::{Heard, Spill};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +57,8 @@ pub(crate) async fn take(
                 None => return Err(String::from("the sender broke off")),
             }
         }
-        let database = spill.whole().map_err(|error| error.to_string())?;
-        restored(cluster, &announced, &database).await
+        let database = spill.share().map_err(|error| error.to_string())?;
+        restored(cluster, &announced, &database, &mut *spill).await
     };
     match taken.await {
         Ok(state) => {

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use std::io;
 
-/// Takes bytes in and gives them back whole.
+/// Takes bytes in and gives them back as memory that need not be the heap's.
 pub trait Spill {
     /// Takes more.
     ///
@@ -12,12 +12,12 @@ pub trait Spill {
     /// What the system says.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Everything that was taken.
+    /// Everything that was taken since the last time, in one piece.
     ///
     /// # Errors
     ///
     /// What the system says.
-    fn whole(self: Box<Self>) -> io::Result<Bytes>;
+    fn share(&mut self) -> io::Result<Bytes>;
 }
 
 /// A spill that is memory.
@@ -30,7 +30,7 @@ impl Spill for Memory {
         Ok(())
     }
 
-    fn whole(self: Box<Self>) -> io::Result<Bytes> {
-        Ok(self.0.freeze())
+    fn share(&mut self) -> io::Result<Bytes> {
+        Ok(self.0.split().freeze())
     }
 }
