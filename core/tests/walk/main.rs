@@ -1,6 +1,8 @@
 //! A walk of three, five and seven members over a bad network and disks that lose what was not
 //! durable, with members that come and go, and after every step the safety sentences of the Raft
-//! paper (§5, figure 3).
+//! paper (`safety.rs`).
+
+mod safety;
 
 use bytes::Bytes;
 use keel_core::command::Command;
@@ -8,6 +10,7 @@ use keel_core::entry::HardState;
 use keel_core::raft::{Body, Change, ChangeStep, Config, Message, Options, Raft, Ready, Start};
 use keel_core::rng::Rng;
 use keel_core::{Entry, Index, Instant, Mark, NodeId, Payload, Proposal, Term, Ticket, Write};
+use safety::Safety;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +63,18 @@ impl Member {
         self.applied.clear();
     }
 
+    /// Its log, with what is not durable yet.
+    fn whole_log(&self) -> Vec<Entry> {
+        let mut log = self.log.clone();
+        for (_, write) in &self.writing {
+            if let Some(cut) = write.cut_from {
+                log.retain(|entry| entry.index < cut);
+            }
+            log.extend(write.entries.iter().cloned());
+        }
+        log
+    }
+
     /// The disk finishes some of its writes, in order.
     fn finish(&mut self, many: usize, now: Instant) {
         let many = many.min(self.writing.len());
@@ -91,8 +106,9 @@ struct World {
     /// Members that no message reaches or leaves.
     cut_off: BTreeSet<NodeId>,
     // What must hold.
-    leaders: BTreeMap<Term, NodeId>,
-    committed: BTreeMap<Index, (Term, Bytes)>,
+    safety: Safety,
+    /// Whether a disk may have changed since disks were compared last.
+    written: bool,
     /// Confirmed reads must not be older than what was committed when they were asked.
     reads: BTreeMap<(NodeId, u64), Index>,
     proposed: u64,
@@ -143,8 +159,8 @@ impl World {
             members,
             flying: Vec::new(),
             cut_off: BTreeSet::new(),
-            leaders: BTreeMap::new(),
-            committed: BTreeMap::new(),
+            safety: Safety::default(),
+            written: false,
             reads: BTreeMap::new(),
             proposed: 0,
             steps: 0,
@@ -189,6 +205,7 @@ impl World {
                 let id = self.pick();
                 let many = usize::try_from(self.rng.below(3)).expect("few") + 1;
                 let now = self.now;
+                self.written = true;
                 self.with(id, |member| member.finish(many, now));
             }
             75..=84 => self.pass(),
@@ -340,6 +357,7 @@ impl World {
         let member = self.members.get_mut(&id).expect("a member");
         (member.hard, member.log) = (hard, log);
         member.crash(&config, seed, now);
+        self.written = true;
         self.repairs += 1;
     }
 
@@ -359,7 +377,7 @@ impl World {
     fn read(&mut self) {
         let id = self.pick();
         let context = self.rng.next_u64();
-        let floor = self.committed.keys().next_back().copied().unwrap_or_default();
+        let floor = self.safety.committed.keys().next_back().copied().unwrap_or_default();
         self.reads.insert((id, context), floor);
         let now = self.now;
         self.with(id, |member| member.raft.read_index(now, context));
@@ -371,11 +389,18 @@ impl World {
             return;
         }
         let member = self.members.get_mut(&id).expect("a member");
+        let led = member.raft.leads().then(|| member.raft.term());
         act(member);
+        let leads = member.raft.leads().then(|| member.raft.term());
         while let Some(ready) = member.raft.poll() {
             match ready {
                 Ready::Send { to, message } => self.flying.push((id, to, message)),
-                Ready::Persist { mark, write } => member.writing.push((mark, write)),
+                Ready::Persist { mark, write } => {
+                    if led.is_some() && led == leads {
+                        self.safety.leader_writes(id, write.cut_from);
+                    }
+                    member.writing.push((mark, write));
+                }
                 Ready::Read { context, index } => {
                     if let Some(floor) = self.reads.remove(&(id, context)) {
                         assert!(index >= floor, "a read point goes back behind {floor:?}");
@@ -389,10 +414,7 @@ impl World {
         let entries = member.raft.next_committed(8);
         for entry in entries {
             assert_eq!(entry.index.0, member.applied.len() as u64 + 1, "applied without a gap");
-            let told = (entry.term, Bytes::copy_from_slice(entry.payload.bytes()));
-            // State machine safety: whoever applies a position applies the same there.
-            let before = self.committed.entry(entry.index).or_insert_with(|| told.clone());
-            assert_eq!(*before, told, "two entries are committed at {:?}", entry.index);
+            self.safety.applies(member.raft.term(), &entry);
             if let Payload::Change { change, .. } = &entry.payload {
                 member.raft.apply_change(change);
                 self.changes += 1;
@@ -400,35 +422,36 @@ impl World {
             member.raft.applied(entry.index);
             member.applied.push(entry);
         }
-        // Election safety: one leader a term.
         if member.raft.leads() {
-            let term = member.raft.term();
-            let leader = *self.leaders.entry(term).or_insert(id);
-            assert_eq!(leader, id, "two leaders of {term:?}");
+            self.safety.leads(id, member.raft.term(), || member.whole_log());
         }
         self.flying.truncate(2000);
     }
 
-    /// Log matching on the disks: where two hold an entry of one term at one position, all
-    /// before it is equal, too. And what is committed lies on a majority of disks.
-    fn check_disks(&self) {
+    fn match_logs(&mut self) {
         let members: Vec<&Member> = self.members.values().collect();
         for (at, one) in members.iter().enumerate() {
             for other in &members[at + 1..] {
-                let shared = one.log.iter().zip(&other.log).rposition(|(a, b)| a.term == b.term);
-                if let Some(last) = shared {
-                    assert_eq!(one.log[..=last], other.log[..=last], "logs match");
-                }
+                self.safety.logs_match(&one.log, &other.log);
             }
         }
+    }
+
+    /// Logs match, and what is committed lies on a majority of disks.
+    fn check_disks(&mut self) {
+        if !std::mem::take(&mut self.written) {
+            return;
+        }
+        self.match_logs();
+        let members: Vec<&Member> = self.members.values().collect();
         if self.changing || self.losing.is_some() {
             return; // A majority of whom, and of which disks, is another question.
         }
-        for (index, (term, _)) in &self.committed {
+        for (index, told) in &self.safety.committed {
             let at = usize::try_from(index.0 - 1).expect("small");
             let holders = members
                 .iter()
-                .filter(|member| member.log.get(at).is_some_and(|entry| entry.term == *term));
+                .filter(|member| member.log.get(at).is_some_and(|entry| entry.term == told.term));
             assert!(holders.count() > members.len() / 2, "{index:?} is committed and lost");
         }
     }
@@ -438,23 +461,21 @@ fn walk(size: u64, seeds: std::ops::Range<u64>, steps: u64) {
     let (mut committed, mut reads) = (0, 0);
     for seed in seeds {
         let mut world = World::new(size, seed);
-        for step in 0..steps {
+        for _ in 0..steps {
             world.step(true);
-            if step % 50 == 0 {
-                world.check_disks();
-            }
+            world.check_disks();
         }
         world.check_disks();
         // Without faults it must become live again.
         world.cut_off.clear();
-        let before = world.committed.len();
+        let before = world.safety.committed.len();
         let mut quiet = 0;
-        while world.committed.len() < before + 3 {
+        while world.safety.committed.len() < before + 3 {
             world.step(false);
             quiet += 1;
             assert!(quiet < 200_000, "seed {seed}: nothing moves any more");
         }
-        committed += world.committed.len();
+        committed += world.safety.committed.len();
         reads += world.read_answers;
     }
     assert!(committed > 100 && reads > 20, "the walk saw {committed} entries and {reads} reads");
@@ -481,23 +502,21 @@ fn members_that_come_and_go_are_safe() {
     for (size, seeds) in [(3, 3000..3060_u64), (5, 4000..4030)] {
         for seed in seeds {
             let mut world = World::changing(size, seed);
-            for step in 0..6_000 {
+            for _ in 0..6_000 {
                 world.step(true);
-                if step % 50 == 0 {
-                    world.check_disks();
-                }
+                world.check_disks();
             }
             // Without faults whoever votes now becomes live again.
             world.cut_off.clear();
-            let before = world.committed.len();
+            let before = world.safety.committed.len();
             let mut quiet = 0;
-            while world.committed.len() < before + 3 {
+            while world.safety.committed.len() < before + 3 {
                 world.stop_the_removed();
                 world.step(false);
                 quiet += 1;
                 assert!(quiet < 200_000, "seed {seed}: nothing moves any more");
             }
-            committed += world.committed.len();
+            committed += world.safety.committed.len();
             changes += world.changes;
         }
     }
@@ -510,21 +529,19 @@ fn lose_disks(size: u64, seeds: std::ops::Range<u64>, care: Care) -> (usize, u64
     for seed in seeds {
         let mut world = World::new(size, seed);
         world.losing = Some(care);
-        for step in 0..6_000 {
+        for _ in 0..6_000 {
             world.step(true);
-            if step % 50 == 0 {
-                world.check_disks();
-            }
+            world.check_disks();
         }
         world.cut_off.clear();
-        let before = world.committed.len();
+        let before = world.safety.committed.len();
         let mut quiet = 0;
-        while world.lost.is_some() || world.committed.len() < before + 3 {
+        while world.lost.is_some() || world.safety.committed.len() < before + 3 {
             world.step(false);
             quiet += 1;
             assert!(quiet < 200_000, "seed {seed}: nothing moves any more");
         }
-        committed += world.committed.len();
+        committed += world.safety.committed.len();
         repairs += world.repairs;
     }
     (committed, repairs)
