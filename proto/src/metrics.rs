@@ -4,8 +4,10 @@
 
 mod calls;
 mod peers;
+mod transfers;
 
 pub use calls::Call;
+pub use transfers::Transfer;
 
 use calls::Calls;
 use keel_core::command::AlarmKind;

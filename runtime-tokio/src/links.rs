@@ -85,12 +85,16 @@ impl<N: Net> Links<N> {
             wanted.extend(introduced.filter(|(id, _)| !cluster.removed.contains(id)));
         }
         wanted.remove(&me);
-        self.links.retain(|id, _| wanted.contains_key(id));
+        for (id, _) in self.links.extract_if(.., |id, _| !wanted.contains_key(id)) {
+            self.metrics.reached(me, id, false);
+            self.metrics.known(me, id, false);
+        }
         for (id, urls) in wanted {
             match self.links.get(&id) {
                 Some(link) => *link.urls.borrow_mut() = urls,
                 None => {
                     let link = self.link(id, urls);
+                    self.metrics.known(me, id, true);
                     self.links.insert(id, link);
                 }
             }
@@ -153,9 +157,9 @@ impl<N: Net> Links<N> {
         })
     }
 
-    /// Where its tasks tell what they hear.
-    pub(crate) fn heard(&self) -> mpsc::Sender<Heard> {
-        self.heard.clone()
+    /// Where its tasks tell what they hear, and count what they do.
+    pub(crate) fn heard(&self) -> (mpsc::Sender<Heard>, Metrics) {
+        (self.heard.clone(), self.metrics.clone())
     }
 
     /// Which cluster they belong to.

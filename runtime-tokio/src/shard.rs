@@ -82,6 +82,8 @@ impl<N: Net> Shard<N> {
         if !self.ready().await {
             return Ok(());
         }
+        let mut looks = JoinSet::new();
+        looks.spawn_local(look_for_leader(self.services.clone(), self.config.node.election));
         let mut tasks = JoinSet::new();
         let connections = self.connections(listeners.len());
         for (traffic, listen, listener) in listeners {
@@ -164,6 +166,14 @@ impl<N: Net> Shard<N> {
         let clients = limit.unwrap_or(u64::MAX).saturating_sub(RESERVED_DESCRIPTORS);
         let clients = usize::try_from(clients).unwrap_or(usize::MAX);
         (clients / self.shards / listeners.max(1)).max(1)
+    }
+}
+
+/// Looks every election timeout, for ever.
+async fn look_for_leader(services: Services, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        services.look_for_leader();
     }
 }
 

@@ -62,7 +62,7 @@ fn a_leader_that_is_frozen_loses_its_place_and_serves_nothing_stale() {
         answers(&history, 100).await;
         let frozen = leader(cluster).await.expect("somebody leads");
         cluster.members[frozen].signal("STOP").expect("it lives");
-        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
         answers(&history, 50).await;
         cluster.members[frozen].signal("CONT").expect("it lives");
         answers(&history, 100).await;

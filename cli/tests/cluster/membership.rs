@@ -1,8 +1,8 @@
 //! Members come and go while clients write.
 
-use crate::calls::{insist, put_request, wait_until_equal};
+use crate::calls::{equal_meanwhile, insist, put_request, wait_until_equal};
 use crate::history::History;
-use crate::members::{join, remove_first};
+use crate::members::{As, join, remove_first};
 use crate::{ours, with_cluster};
 use keel_cli::load::process::Server;
 use keel_proto::pb::etcdserverpb as pb;
@@ -15,9 +15,10 @@ fn three_five_three_members_while_clients_write() {
         let history = History::begin(cluster.addrs(), 4);
         // A change is refused until members were connected for five seconds.
         tokio::time::sleep(Duration::from_secs(5)).await;
-        for _ in 0..2 {
-            join(cluster, &ours()).await;
+        for first in [As::Learner, As::Voter] {
+            join(cluster, &ours(), first).await;
             history.move_to(cluster.addrs());
+            equal_meanwhile(cluster).await;
         }
         assert_eq!(cluster.members.len(), 5);
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -25,6 +26,7 @@ fn three_five_three_members_while_clients_write() {
             let rest: Vec<String> = cluster.addrs().split_off(1);
             history.move_to(rest);
             remove_first(cluster).await;
+            equal_meanwhile(cluster).await;
         }
         let addr = cluster.addrs()[2].clone();
         history.check(&addr).await;
@@ -48,7 +50,7 @@ fn a_member_whose_disk_is_lost_is_refused_until_it_is_added_anew() {
             insist(&addr, "/etcdserverpb.Cluster/MemberRemove", &pb::MemberRemoveRequest { id })
                 .await;
         tokio::time::sleep(Duration::from_secs(5)).await;
-        join(cluster, &ours()).await;
+        join(cluster, &ours(), As::Learner).await;
         wait_until_equal(cluster).await;
     });
 }
@@ -81,7 +83,7 @@ fn a_member_whose_majority_is_lost_for_ever_goes_on_alone() {
         launch.extra.pop();
         cluster.members.push(Server::launch(launch).expect("it can be started"));
         cluster.members[0].ready().await.expect("it is healthy");
-        join(cluster, &ours()).await;
+        join(cluster, &ours(), As::Learner).await;
         let addr = cluster.addrs()[1].clone();
         let range = pb::RangeRequest { key: "/kept".into(), ..Default::default() };
         let range: pb::RangeResponse = insist(&addr, "/etcdserverpb.KV/Range", &range).await;

@@ -1,12 +1,17 @@
 //! The network between members fails in all the ways that cables and switches know.
 
-use crate::calls::{ATTEMPT, LOOK, PATIENCE, wait_until_equal};
+use crate::calls::{ATTEMPT, LOOK, PATIENCE, insist, put_request, wait_until_equal};
 use crate::history::{History, answers};
 use crate::net::Net;
 use crate::ours;
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::failover::leader;
+use keel_proto::pb::etcdserverpb as pb;
+use pb::watch_client::WatchClient;
 use std::time::{Duration, Instant};
+use tokio_stream::StreamExt;
+use tonic::Code;
+use tonic::transport::Channel;
 
 const CLIENTS: usize = 6;
 /// Which packets are lost.
@@ -155,5 +160,46 @@ fn links_that_lose_packets_are_borne() {
         net.disturb(Duration::ZERO, 0);
         assert!(net.lost() > 100, "the links were not lossy: {} packets", net.lost());
         finish(cluster, history).await;
+    });
+}
+
+#[test]
+fn streams_that_want_a_leader_end_where_there_is_none() {
+    with_net(async |net, cluster| {
+        let alone = (leader(cluster).await.expect("somebody leads") + 1) % 3;
+        let addr = format!("http://{}", cluster.members[alone].addr);
+        let channel = Channel::from_shared(addr).expect("a URL").connect().await;
+        let channel = channel.expect("it serves");
+        let create = pb::WatchCreateRequest { key: "k".into(), ..Default::default() };
+        let create = pb::watch_request::RequestUnion::CreateRequest(create);
+        let create = pb::WatchRequest { request_union: Some(create) };
+        let mut streams = Vec::new();
+        for wants in ["true", "false"] {
+            let requests = tokio_stream::once(create.clone()).chain(tokio_stream::pending());
+            let mut request = tonic::Request::new(requests);
+            request.metadata_mut().insert("hasleader", wants.parse().expect("a value"));
+            let stream = WatchClient::new(channel.clone()).watch(request).await;
+            let mut stream = stream.expect("it has a leader").into_inner();
+            assert!(stream.message().await.expect("an answer").expect("an answer").created);
+            streams.push(stream);
+        }
+        for other in [(alone + 1) % 3, (alone + 2) % 3] {
+            net.silence(alone, other);
+            net.silence(other, alone);
+        }
+        let end = tokio::time::timeout(PATIENCE, streams[0].message()).await;
+        let end = end.expect("it ends in time").expect_err("it ends with an error");
+        assert_eq!((end.code(), end.message()), (Code::Unavailable, "etcdserver: no leader"));
+        for other in [(alone + 1) % 3, (alone + 2) % 3] {
+            net.hear(alone, other);
+            net.hear(other, alone);
+        }
+        // Who did not ask for one hears on.
+        let addr = cluster.addrs()[alone].clone();
+        let _: pb::PutResponse =
+            insist(&addr, "/etcdserverpb.KV/Put", &put_request("k", "v")).await;
+        let heard = tokio::time::timeout(PATIENCE, streams[1].message()).await;
+        let heard = heard.expect("it is told in time").expect("the watch lives");
+        assert_eq!(heard.expect("it goes on").events.len(), 1);
     });
 }

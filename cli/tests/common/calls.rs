@@ -50,6 +50,24 @@ pub(crate) fn put_request(key: &str, value: &str) -> pb::PutRequest {
     pb::PutRequest { key, value, ..Default::default() }
 }
 
+/// Members hold the same history up to the first one's revision of now, while clients write on.
+pub(crate) async fn equal_meanwhile(cluster: &Cluster) {
+    let addrs = cluster.addrs();
+    let request = pb::StatusRequest {};
+    let now: pb::StatusResponse =
+        insist(&addrs[0], "/etcdserverpb.Maintenance/Status", &request).await;
+    let revision = now.header.expect("a header").revision;
+    let mut hashes = Vec::new();
+    for addr in &addrs {
+        // Who has not come so far refuses, and is asked again.
+        let request = pb::HashKvRequest { revision };
+        let hash: pb::HashKvResponse =
+            insist(addr, "/etcdserverpb.Maintenance/HashKV", &request).await;
+        hashes.push((hash.hash, hash.compact_revision));
+    }
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "at {revision}: {hashes:?}");
+}
+
 /// Waits until all members stand at the same revision with the same history.
 pub(crate) async fn wait_until_equal(cluster: &Cluster) -> i64 {
     let begun = Instant::now();

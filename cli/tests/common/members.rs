@@ -7,22 +7,32 @@ use keel_proto::pb::etcdserverpb as pb;
 use std::path::Path;
 use std::time::Instant;
 
-/// Adds a member, starts it, and waits until it serves; as a learner first, as operators should.
-pub(crate) async fn join(cluster: &mut Cluster, binary: &Path) {
+/// How a member comes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    /// As operators should: it catches up, and only then votes.
+    Learner,
+    Voter,
+}
+
+/// Adds a member, starts it, and waits until it serves as a voter.
+pub(crate) async fn join(cluster: &mut Cluster, binary: &Path, first: As) {
     let launch = cluster.newcomer(binary).expect("there are ports");
     let addr = cluster.addrs()[0].clone();
     let request = pb::MemberAddRequest {
         peer_ur_ls: vec![format!("http://{}", launch.peer)],
-        is_learner: true,
+        is_learner: first == As::Learner,
     };
     let added: pb::MemberAddResponse =
         insist(&addr, "/etcdserverpb.Cluster/MemberAdd", &request).await;
     let id = added.member.expect("the new member").id;
     let server = Server::launch(launch).expect("it can be started");
     cluster.members.push(server);
-    let request = pb::MemberPromoteRequest { id };
-    let _: pb::MemberPromoteResponse =
-        insist(&addr, "/etcdserverpb.Cluster/MemberPromote", &request).await;
+    if first == As::Learner {
+        let request = pb::MemberPromoteRequest { id };
+        let _: pb::MemberPromoteResponse =
+            insist(&addr, "/etcdserverpb.Cluster/MemberPromote", &request).await;
+    }
     let newest = cluster.members.last_mut().expect("it was just pushed");
     newest.ready().await.expect("it is healthy");
 }

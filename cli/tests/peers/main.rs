@@ -4,6 +4,7 @@
 //! says so on standard error where it must skip: no Go, or no network to fetch the modules.
 //! `KEEL_PEERS=DIR` uses the programs in DIR instead.
 
+mod beside;
 mod build;
 #[path = "../common/calls.rs"]
 mod calls;

@@ -1,10 +1,11 @@
 //! Members of ours and of etcd's in one cluster: either leads, either brings the other the log
 //! and the state, and one takes the other's place while clients write.
 
-use crate::calls::{LOOK, PATIENCE, call, insist, wait_until_equal};
+use crate::beside::Beside;
+use crate::calls::{LOOK, PATIENCE, call, equal_meanwhile, insist, wait_until_equal};
 use crate::history::{History, answers};
 use crate::large;
-use crate::members::{join, remove_first};
+use crate::members::{As, join, remove_first};
 use crate::with_peers;
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::failover::leader;
@@ -97,17 +98,24 @@ fn one_kind_takes_the_others_place_while_clients_write() {
             let dir = tempfile::tempdir().expect("a temporary directory");
             let mut cluster = cluster(dir.path(), &vec![from; 3]).await;
             let history = History::begin(cluster.addrs(), 4);
+            let beside = Beside::begin(cluster.addrs()).await;
             answers(&history, 300).await;
-            for _ in 0..3 {
+            for nth in 0..3 {
                 tokio::time::sleep(Duration::from_secs(5)).await;
-                join(&mut cluster, &to).await;
+                let first = if nth == 1 { As::Voter } else { As::Learner };
+                join(&mut cluster, &to, first).await;
+                equal_meanwhile(&cluster).await;
                 let rest: Vec<String> = cluster.addrs().split_off(1);
-                history.move_to(rest);
+                history.move_to(rest.clone());
+                beside.move_to(rest);
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 remove_first(&mut cluster).await;
                 answers(&history, 50).await;
+                equal_meanwhile(&cluster).await;
             }
             assert_eq!(cluster.members.len(), 3);
+            lead(&cluster, 2).await;
+            beside.finish().await;
             let addr = cluster.addrs()[0].clone();
             history.check(&addr).await;
             wait_until_equal(&cluster).await;

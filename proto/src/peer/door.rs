@@ -280,6 +280,13 @@ impl Inner {
     {
         let bad = |text| refused(StatusCode::BAD_REQUEST, text);
         self.me.admit(request.headers()).map_err(|(status, text)| refused(status, text))?;
+        let sender = headers::from(request.headers());
+        let bad = |text| {
+            if let Some(sender) = sender {
+                self.desk.metrics.unreadable(sender);
+            }
+            bad(text)
+        };
         let body = collect(request, MESSAGE_MAX).await;
         let body = body.ok_or_else(|| bad("error reading raft message"))?;
         let raw = raftpb::Message::decode(body);

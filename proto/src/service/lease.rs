@@ -1,6 +1,7 @@
 //! Leases.
 
 use super::Desk;
+use super::leaderless::Leaving;
 use crate::peer::Said;
 use crate::refusal;
 use crate::wire::etcdserverpb as pb;
@@ -63,8 +64,10 @@ impl pb::lease_server::Lease for Desk {
         &self,
         request: Request<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Response<KeepAlives>, Status> {
+        let leaving = self.leaderless.end_of(request.metadata());
         let requests = request.into_inner();
-        Ok(Response::new(KeepAlives { desk: self.clone(), requests, renewing: None }))
+        let desk = self.clone();
+        Ok(Response::new(KeepAlives { desk, requests, leaving, renewing: None }))
     }
 
     async fn lease_time_to_live(
@@ -113,6 +116,7 @@ impl pb::lease_server::Lease for Desk {
 pub(crate) struct KeepAlives {
     desk: Desk,
     requests: Streaming<pb::LeaseKeepAliveRequest>,
+    leaving: Leaving,
     renewing: Option<Renewing>,
 }
 
@@ -183,6 +187,9 @@ impl Stream for KeepAlives {
     type Item = Result<pb::LeaseKeepAliveResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(status) = self.leaving.poll(cx) {
+            return Poll::Ready(Some(Err(status)));
+        }
         loop {
             if let Some(renewing) = &mut self.renewing {
                 let Poll::Ready(response) = renewing.as_mut().poll(cx) else {

@@ -7,6 +7,7 @@ mod cluster;
 mod downgrade;
 mod health;
 mod kv;
+mod leaderless;
 mod lease;
 mod maintenance;
 mod pages;
@@ -28,6 +29,7 @@ use crate::wire::tree::health::health_server::HealthServer;
 use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use keel_core::{NodeId, Refusal, View};
+use leaderless::Leaderless;
 use std::sync::Arc;
 use tonic::Status;
 use tonic::body::Body;
@@ -80,6 +82,7 @@ pub(crate) struct Desk {
     pub(crate) hub: HubHandle,
     pub(crate) info: Arc<Info>,
     pub(crate) metrics: Metrics,
+    leaderless: Arc<Leaderless>,
 }
 
 impl Services {
@@ -87,7 +90,7 @@ impl Services {
     #[must_use]
     pub fn new(handle: Handle, hub: HubHandle, info: Arc<Info>, metrics: Metrics) -> Services {
         let most = info.request_bytes + GRPC_OVERHEAD;
-        let desk = Arc::new(Desk { handle, hub, info, metrics });
+        let desk = Arc::new(Desk { handle, hub, info, metrics, leaderless: Arc::default() });
         macro_rules! server {
             ($server:ident) => {
                 $server::from_arc(Arc::clone(&desk))
@@ -109,6 +112,13 @@ impl Services {
     /// What the services work with.
     pub(crate) fn desk(&self) -> Arc<Desk> {
         Arc::clone(&self.0.desk)
+    }
+
+    /// Looks whether the member knows a leader: due every election timeout. Streams of clients
+    /// that want one end when there was none for too long.
+    pub fn look_for_leader(&self) {
+        let desk = &self.0.desk;
+        desk.leaderless.look(desk.handle.status().leader != NodeId::NONE);
     }
 
     /// The newest applied state.

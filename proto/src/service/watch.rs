@@ -1,6 +1,7 @@
 //! Watching keys: one hub stream a client stream.
 
 use super::Desk;
+use super::leaderless::Leaving;
 use crate::convert::keys;
 use crate::hub;
 use crate::wire::Change;
@@ -23,8 +24,10 @@ impl pb::watch_server::Watch for Desk {
         request: Request<Streaming<pb::WatchRequest>>,
     ) -> Result<Response<WatchStream>, Status> {
         let stream = self.hub.open();
+        let leaving = self.leaderless.end_of(request.metadata());
         let requests = Some(request.into_inner());
-        Ok(Response::new(WatchStream { desk: self.clone(), requests, stream, encoded: None }))
+        let desk = self.clone();
+        Ok(Response::new(WatchStream { desk, requests, leaving, stream, encoded: None }))
     }
 }
 
@@ -34,6 +37,7 @@ pub(crate) struct WatchStream {
     desk: Desk,
     /// `None` once the client has said its last word.
     requests: Option<Streaming<pb::WatchRequest>>,
+    leaving: Leaving,
     stream: hub::Stream,
     /// The newest changes, encoded: many watches hear the same.
     encoded: Option<Encoded>,
@@ -143,6 +147,10 @@ impl Stream for WatchStream {
         }
         if self.requests.is_none() {
             return Poll::Ready(None);
+        }
+        if let Some(status) = self.leaving.poll(cx) {
+            self.requests = None;
+            return Poll::Ready(Some(Err(status)));
         }
         match self.stream.poll_delivery(cx) {
             Poll::Ready(Some(delivery)) => Poll::Ready(Some(Ok(self.answer(delivery)))),

@@ -57,6 +57,7 @@ async fn read<N: Net>(way: &Way<N>, channel: Channel, mut body: Incoming) {
                 Ok(Some(message)) => way.tell(Heard::Message { from: way.peer, message }).await,
                 Ok(None) => break,
                 Err(why) => {
+                    way.metrics.unreadable(way.peer);
                     way.tell(Heard::Refused { peer: way.peer, why: why.0 }).await;
                     return;
                 }

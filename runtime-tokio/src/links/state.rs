@@ -6,6 +6,7 @@ use crate::net::Net;
 use http::{HeaderValue, Method, StatusCode, header};
 use keel_core::raft::Message;
 use keel_core::state::Checkpoint;
+use keel_proto::Metrics;
 use keel_proto::peer::door::Piece;
 use keel_proto::peer::state::{Announced, PATH, Sending, restored};
 use keel_proto::peer::{Heard, Spill};
@@ -13,12 +14,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::body::Body;
 
 /// Sends a state to a peer and tells how that ended.
 pub(super) async fn send<N: Net>(way: Way<N>, message: Message, state: Arc<Checkpoint>) {
+    let (transfer, begun) = (way.metrics.sends_state(way.peer), Instant::now());
     let arrived = post(&way, &message, &state).await.is_ok();
+    if arrived {
+        transfer.arrived(begun.elapsed().as_secs_f64());
+    }
     way.tell(Heard::StateSent { peer: way.peer, arrived }).await;
 }
 
@@ -42,9 +47,10 @@ pub(crate) async fn take(
     announced: Announced,
     mut pieces: mpsc::Receiver<Piece>,
     spill: io::Result<Box<dyn Spill>>,
-    heard: mpsc::Sender<Heard>,
+    (heard, metrics): (mpsc::Sender<Heard>, Metrics),
     answer: oneshot::Sender<Result<(), String>>,
 ) {
+    let (transfer, begun) = (metrics.receives_state(announced.from), Instant::now());
     let taken = async {
         let mut spill = spill.map_err(|error| error.to_string())?;
         loop {
@@ -62,6 +68,7 @@ pub(crate) async fn take(
     };
     match taken.await {
         Ok(state) => {
+            transfer.arrived(begun.elapsed().as_secs_f64());
             let Announced { from, term, .. } = announced;
             // Where nobody hears any more the server is about to end.
             let _ = heard.send(Heard::State { from, term, state: Box::new(state), answer }).await;
