@@ -178,6 +178,10 @@ impl<N: Net, D: Disk> Driver<N, D> {
                     Input::State { from, term, state }
                 }
                 Heard::StateSent { peer, arrived } => Input::StateSent { peer, arrived },
+                Heard::RefusedBy { peer, why } => {
+                    self.notes.refused_by(peer, &why);
+                    Input::Tick
+                }
                 Heard::Refused { peer, why } => {
                     self.notes.refused(peer, why);
                     Input::Tick

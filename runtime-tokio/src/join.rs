@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::links::http1;
 use crate::net::Net;
+use crate::same::same;
 use keel_core::NodeId;
 use keel_core::members::{Cluster, Member};
 use keel_proto::peer::{headers, members};
@@ -49,14 +50,45 @@ pub(crate) async fn has_run<N: Net>(net: &N, config: &Config) -> bool {
     me.is_some_and(|member| !member.client_urls.is_empty())
 }
 
+/// What this member tells others of itself must be what `--initial-cluster` says of it.
+pub(crate) async fn check_advertised<N: Net>(net: &N, config: &Config) -> Result<(), Failure> {
+    let Some(listed) = config.cluster.members.get(&config.node.id) else { return Ok(()) };
+    let (advertised, name) = (&config.advertise_peer_urls, &config.node.name);
+    let Err(why) = same(net, advertised, &listed.peer_urls).await else { return Ok(()) };
+    let mut missing = listed.peer_urls.iter().filter(|url| !advertised.contains(url)).peekable();
+    if missing.peek().is_some() {
+        let missing: Vec<String> = missing.map(|url| format!("{name}={url}")).collect();
+        return Err(Failure::new(format!(
+            "--initial-cluster has {} but missing from --initial-advertise-peer-urls={} ({why})",
+            missing.join(","),
+            advertised.join(",")
+        )));
+    }
+    let extra = advertised.iter().filter(|url| !listed.peer_urls.contains(url)).cloned();
+    let listed: Vec<String> = listed.peer_urls.iter().map(|url| format!("{name}={url}")).collect();
+    Err(Failure::new(format!(
+        "--initial-advertise-peer-urls has {} but missing from --initial-cluster={} ({why})",
+        extra.collect::<Vec<_>>().join(","),
+        listed.join(",")
+    )))
+}
+
 /// A new cluster: refused where the others know this member as one that ran before, since its
 /// votes are lost with its disk.
 pub(crate) async fn check_new<N: Net>(net: &N, config: &Config) -> Result<(), Failure> {
     let patience = config.node.election + Duration::from_secs(1);
     let Some(told) = ask(net, config, patience).await else { return Ok(()) };
+    if told.cluster != config.cluster.id {
+        return Err(Failure::new(format!(
+            "the members at the URLs of --initial-cluster belong to cluster {:x}, but \
+             --initial-cluster and --initial-cluster-token say {:x}: both must be the same on all \
+             members; use --initial-cluster-state=existing for a cluster that was changed since",
+            told.cluster, config.cluster.id
+        )));
+    }
     let me = config.node.id;
     let ran = told.members.get(&me).is_some_and(|member| !member.client_urls.is_empty());
-    if ran && told.cluster == config.cluster.id {
+    if ran {
         return Err(Failure::new(format!(
             "member {me} has already been bootstrapped: its cluster knows it, but the data \
              directory {} is empty; start it with --self-repair, and it takes its state from \
@@ -91,10 +123,7 @@ pub(crate) async fn existing<N: Net>(
     let mut cluster = Cluster { id: told.cluster, ..Cluster::default() };
     let mut me = None;
     for (id, member) in told.members {
-        let urls: BTreeSet<&String> = member.peer_urls.iter().collect();
-        let mut listed = config.cluster.members.values();
-        let meant = listed.find(|listed| listed.peer_urls.iter().collect::<BTreeSet<_>>() == urls);
-        let Some(meant) = meant else {
+        let Some(meant) = meant(net, config, &member).await else {
             return Err(Failure::new(format!(
                 "error validating peerURLs: member {id} of the cluster has the peer URLs {:?}, \
                  which --initial-cluster does not list",
@@ -113,4 +142,22 @@ pub(crate) async fn existing<N: Net>(
         )));
     };
     Ok((me, cluster))
+}
+
+/// The member that `--initial-cluster` means by one of the cluster: as it is written, else by
+/// where its names lead.
+async fn meant<'a, N: Net>(net: &N, config: &'a Config, told: &Member) -> Option<&'a Member> {
+    let urls: BTreeSet<&String> = told.peer_urls.iter().collect();
+    let listed = config.cluster.members.values();
+    for member in listed.clone() {
+        if member.peer_urls.iter().collect::<BTreeSet<_>>() == urls {
+            return Some(member);
+        }
+    }
+    for member in listed {
+        if same(net, &told.peer_urls, &member.peer_urls).await.is_ok() {
+            return Some(member);
+        }
+    }
+    None
 }

@@ -39,6 +39,7 @@ mod recover;
 mod remember;
 mod repair;
 mod run;
+mod same;
 mod serve;
 mod shard;
 mod stop;

@@ -22,6 +22,16 @@ pub trait Net: Clone + 'static {
     ///
     /// What the system says.
     fn connect(&self, to: &str) -> impl Future<Output = io::Result<Connected<Self>>>;
+
+    /// Where a `host:port` is. A network without names knows addresses only.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such host.
+    fn look_up(&self, place: &str) -> impl Future<Output = io::Result<SocketAddr>> {
+        let addr = place.parse().map_err(|_| io::ErrorKind::NotFound.into());
+        std::future::ready(addr)
+    }
 }
 
 /// A connection that this side opened.
@@ -78,6 +88,11 @@ impl Net for TcpNet {
         let stream = tokio::net::TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    async fn look_up(&self, place: &str) -> io::Result<SocketAddr> {
+        let mut found = tokio::net::lookup_host(place).await?;
+        found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

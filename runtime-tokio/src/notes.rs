@@ -58,6 +58,14 @@ impl Notes {
         }
     }
 
+    /// A peer does not let this member hear what it says.
+    pub(crate) fn refused_by(&self, peer: NodeId, why: &str) {
+        let fields = [("remote-peer-id", peer.to_string().into()), ("reason", why.into())];
+        let message = "a peer refuses this member; --initial-cluster and --initial-cluster-token \
+                       must be the same on all members";
+        self.journal.warn(message, &fields);
+    }
+
     /// A peer says that the cluster has removed this member.
     pub(crate) fn expelled(&mut self) {
         self.journal.error(

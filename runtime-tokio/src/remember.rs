@@ -75,6 +75,9 @@ async fn read<N: Net, D: Disk>(
     let mut mine = config.node.clone();
     let mut introduced = Cluster::default();
     let fresh = is_fresh(disk)?;
+    if fresh && config.initial != Initial::Alone {
+        join::check_advertised(net, config).await?;
+    }
     match config.initial {
         Initial::New if fresh => join::check_new(net, config).await?,
         Initial::Existing if fresh => {

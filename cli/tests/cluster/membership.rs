@@ -1,12 +1,12 @@
 //! Members come and go while clients write.
 
-use crate::calls::{equal_meanwhile, insist, put_request, wait_until_equal};
+use crate::calls::{LOOK, PATIENCE, equal_meanwhile, insist, put_request, wait_until_equal};
 use crate::history::History;
 use crate::members::{As, join, remove_first};
 use crate::{ours, with_cluster};
-use keel_cli::load::process::Server;
+use keel_cli::load::process::{Launch, Server};
 use keel_proto::pb::etcdserverpb as pb;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn three_five_three_members_while_clients_write() {
@@ -89,5 +89,43 @@ fn a_member_whose_majority_is_lost_for_ever_goes_on_alone() {
         let range: pb::RangeResponse = insist(&addr, "/etcdserverpb.KV/Range", &range).await;
         assert_eq!(range.count, 1);
         wait_until_equal(cluster).await;
+    });
+}
+
+/// Starts a member that is expected to refuse; its last words.
+fn refused(launch: Launch) -> String {
+    let mut server = Server::launch(launch).expect("it can be started");
+    let begun = Instant::now();
+    while !server.has_ended().expect("it can be waited for") {
+        assert!(begun.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(LOOK);
+    }
+    server.last_words()
+}
+
+#[test]
+fn who_does_not_belong_is_told_so_in_a_line() {
+    with_cluster(3, &[], async |cluster| {
+        let all = cluster.members[0].launched().cluster.clone();
+        for (written, state, extra, said) in [
+            (format!("{all},SELF"), "new", None, "belong to cluster"),
+            (all.clone() + ",SELF", "existing", None, "names 4 members, but the cluster has 3"),
+            (all.clone(), "existing", None, "couldn't find local name"),
+            ("SELF,x=http://127.0.0.1:1".into(), "existing", None, "cannot fetch cluster info"),
+            (
+                String::from("SELF"),
+                "new",
+                Some("--initial-advertise-peer-urls=http://127.0.0.1:1"),
+                "but missing from --initial-advertise-peer-urls=http://127.0.0.1:1",
+            ),
+        ] {
+            let mut launch = cluster.newcomer(&ours()).expect("there are ports");
+            let myself = format!("{}=http://{}", launch.name, launch.peer);
+            launch.cluster = written.replace("SELF", &myself);
+            launch.state = state;
+            launch.extra.extend(extra.map(String::from));
+            let words = refused(launch);
+            assert!(words.lines().count() == 1 && words.contains(said), "{said}: {words}");
+        }
     });
 }

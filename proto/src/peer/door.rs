@@ -100,6 +100,13 @@ pub enum Heard {
         /// Why.
         why: String,
     },
+    /// A peer lets this member hear nothing: it belongs to another cluster, or is too old.
+    RefusedBy {
+        /// Who.
+        peer: NodeId,
+        /// Why, in its words.
+        why: String,
+    },
     /// A peer says that this member was removed from the cluster.
     Expelled,
 }

@@ -26,7 +26,7 @@ struct Inner {
 impl Leaderless {
     /// What ends a stream of a client that wants a leader, or of one that does not care.
     pub(super) fn end_of(&self, metadata: &MetadataMap) -> Leaving {
-        if !metadata.get("hasleader").is_some_and(|value| value == "true") {
+        if metadata.get("hasleader").is_none_or(|value| value != "true") {
             return Leaving(None);
         }
         let (end, ended) = oneshot::channel();

@@ -1,6 +1,6 @@
 //! A reader at a peer's door: dials, reads, dials again.
 
-use super::http1::Connection;
+use super::http1::{Connection, whole};
 use super::{SILENCE, Way};
 use crate::net::Net;
 use http::{Method, Response, StatusCode};
@@ -14,14 +14,19 @@ use tonic::body::Body;
 
 /// Between two attempts, as in etcd.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A refusal, at most.
+const REASON_MAX: usize = 1024;
 
 /// Listens to one channel of a peer until the link is dropped.
 pub(super) async fn listen<N: Net>(mut way: Way<N>, channel: Channel) {
+    // Said once, and again after it was different.
+    let mut complained = false;
     loop {
         let opened = timeout(way.patience, open(&way, channel)).await;
         match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(response) if response.status() == StatusCode::OK => {
                 let version = headers::version(response.headers()).unwrap_or_default();
+                complained = false;
                 way.tell(Heard::Up { peer: way.peer, version }).await;
                 read(&way, channel, response.into_body()).await;
             }
@@ -29,11 +34,25 @@ pub(super) async fn listen<N: Net>(mut way: Way<N>, channel: Channel) {
                 way.tell(Heard::Expelled).await;
                 return;
             }
+            Ok(response) if response.status() == StatusCode::PRECONDITION_FAILED => {
+                way.failed();
+                if !std::mem::replace(&mut complained, true) {
+                    let why = reason(response).await;
+                    way.tell(Heard::RefusedBy { peer: way.peer, why }).await;
+                }
+            }
             Ok(_) | Err(_) => way.failed(),
         }
         way.tell(Heard::Down { peer: way.peer }).await;
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Why the peer does not let this member listen: another cluster's id, another version.
+async fn reason(response: Response<Incoming>) -> String {
+    let said = timeout(SILENCE, whole(response, REASON_MAX)).await;
+    let said = said.ok().and_then(Result::ok).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim_end().to_owned()
 }
 
 async fn open<N: Net>(way: &Way<N>, channel: Channel) -> io::Result<Response<Incoming>> {

@@ -1,0 +1,86 @@
+//! Whether peer URLs mean the same places, also where one list has names and the other addresses
+//! (semantics §7.3).
+
+use crate::net::Net;
+use std::io;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How long names are looked up, as in etcd.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Compares two lists of `scheme://host:port`, in whatever order; names are looked up only where
+/// the lists differ as they are written.
+///
+/// # Errors
+///
+/// How they differ, or which name cannot be looked up; in one line.
+pub(crate) async fn same<N: Net>(net: &N, one: &[String], other: &[String]) -> Result<(), String> {
+    if one.len() != other.len() {
+        return Err(format!("len({one:?}) != len({other:?})"));
+    }
+    if sorted(one.to_vec()) == sorted(other.to_vec()) {
+        return Ok(());
+    }
+    let (one, other) = (resolved(net, one).await?, resolved(net, other).await?);
+    if one == other { Ok(()) } else { Err(format!("resolved urls: {one:?} != {other:?}")) }
+}
+
+fn sorted(mut urls: Vec<String>) -> Vec<String> {
+    urls.sort();
+    urls
+}
+
+async fn resolved<N: Net>(net: &N, urls: &[String]) -> Result<Vec<String>, String> {
+    let mut resolved = Vec::new();
+    for url in urls {
+        resolved.push(match url.split_once("://") {
+            // etcd leaves this one name as it is.
+            Some((scheme, place)) if !place.starts_with("localhost:") => {
+                let addr = timeout(PATIENCE, look_up(net, place)).await;
+                let addr = addr.map_err(|_| format!("{place} cannot be looked up"))?;
+                format!("{scheme}://{addr}")
+            }
+            _ => url.clone(),
+        });
+    }
+    Ok(sorted(resolved))
+}
+
+/// Looks a name up until it is known: another container may be about to start.
+async fn look_up<N: Net>(net: &N, place: &str) -> std::net::SocketAddr {
+    loop {
+        let found: io::Result<_> = net.look_up(place).await;
+        if let Ok(addr) = found {
+            return addr;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+    use crate::net::TcpNet;
+
+    fn urls(urls: &[&str]) -> Vec<String> {
+        urls.iter().map(|url| String::from(*url)).collect()
+    }
+
+    #[tokio::test]
+    async fn names_are_looked_up_where_lists_differ() {
+        let named = urls(&["http://nowhere.invalid:1", "http://b:2"]);
+        let turned = urls(&["http://b:2", "http://nowhere.invalid:1"]);
+        assert_eq!(same(&TcpNet, &named, &turned).await, Ok(()), "equal as they are written");
+        let short = urls(&["http://[::ffff:127.0.0.1]:1"]);
+        let long = urls(&["http://[0:0:0:0:0:ffff:7f00:1]:1"]);
+        assert_eq!(same(&TcpNet, &short, &long).await, Ok(()), "one address");
+        let localhost = urls(&["http://localhost:1"]);
+        let loopback = urls(&["http://127.0.0.1:1"]);
+        let why = same(&TcpNet, &localhost, &loopback).await.expect_err("etcd does not look");
+        assert!(why.starts_with("resolved urls: "), "{why}");
+        assert!(same(&TcpNet, &named, &short).await.is_err(), "two are not one");
+    }
+}
