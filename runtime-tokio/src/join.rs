@@ -78,7 +78,9 @@ pub(crate) async fn check_advertised<N: Net>(net: &N, config: &Config) -> Result
 pub(crate) async fn check_new<N: Net>(net: &N, config: &Config) -> Result<(), Failure> {
     let patience = config.node.election + Duration::from_secs(1);
     let Some(told) = ask(net, config, patience).await else { return Ok(()) };
-    if told.cluster != config.cluster.id {
+    // One that has not come to serve may be the one that is wrong.
+    let serves = told.members.values().any(|member| !member.client_urls.is_empty());
+    if serves && told.cluster != config.cluster.id {
         return Err(Failure::new(format!(
             "the members at the URLs of --initial-cluster belong to cluster {:x}, but \
              --initial-cluster and --initial-cluster-token say {:x}: both must be the same on all \
