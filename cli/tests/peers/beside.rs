@@ -122,6 +122,13 @@ impl Beside {
         Ok(())
     }
 
+    /// What was acknowledged up to a revision, and not told.
+    fn missed(&self, last: i64) -> Vec<i64> {
+        let (written, seen) = (self.written.borrow(), self.seen.borrow());
+        let missed = |revision: &i64| *revision <= last && seen.binary_search(revision).is_err();
+        written.iter().copied().filter(missed).collect()
+    }
+
     /// Waits until the watch has told everything that was acknowledged, and ends them all.
     pub(crate) async fn finish(self) {
         let last = *self.written.borrow().last().expect("the first one");
@@ -131,10 +138,7 @@ impl Beside {
             tokio::time::sleep(LOOK).await;
         }
         self.stop.set(true);
-        let seen = self.seen.borrow();
-        let missed: Vec<i64> = (self.written.borrow().iter().copied())
-            .filter(|revision| *revision <= last && seen.binary_search(revision).is_err())
-            .collect();
+        let missed = self.missed(last);
         assert!(missed.is_empty(), "the watch missed {missed:?}");
         let request = pb::LeaseTimeToLiveRequest { id: LEASE, keys: false };
         let life: pb::LeaseTimeToLiveResponse =
