@@ -54,8 +54,15 @@ impl Raft {
                 self.hold(voter, term, Body::VoteReply { pre, reject: false });
             } else if self.config.votes(voter) {
                 let body = Body::Vote { pre, last, last_term, transfer };
-                let message = Message { term, body };
-                self.out.push_back(Ready::Send { to: voter, message });
+                if pre {
+                    // It promises nothing: the term is still the old one.
+                    let message = Message { term, body };
+                    self.out.push_back(Ready::Send { to: voter, message });
+                } else {
+                    // Who asks for votes in a term remembers that term, whatever comes: what
+                    // `node::repaired` says of votes rests on it.
+                    self.hold(voter, term, body);
+                }
             }
         }
     }
