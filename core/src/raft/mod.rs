@@ -175,6 +175,8 @@ pub struct Raft {
     role: Role,
     /// The hard state that was last handed out.
     saved: HardState,
+    /// The write that made this term durable, or will.
+    term_mark: Mark,
     next_mark: u64,
     durable: Mark,
     /// Each write that is not durable yet, its last position, and when it was handed out.
@@ -204,6 +206,7 @@ impl Raft {
             applied,
             role,
             saved: hard,
+            term_mark: Mark(0),
             next_mark: 1,
             durable: Mark(0),
             writing: VecDeque::new(),
@@ -487,8 +490,11 @@ impl Raft {
         }
         let (cut_from, entries) = self.log.take_unwritten();
         let changed = hard != self.saved;
-        self.saved = hard;
         let mark = Mark(self.next_mark);
+        if hard.term != self.saved.term {
+            self.term_mark = mark;
+        }
+        self.saved = hard;
         self.next_mark += 1;
         for (_, last, _) in &mut self.writing {
             // What was cut since is not made durable by an older write.
@@ -516,8 +522,11 @@ impl Raft {
         HardState { term: self.term, vote: self.vote, commit: self.log.commit }
     }
 
-    /// Sends at once.
+    /// Sends what rests on nothing but the term: at once, where that is durable.
     fn send(&mut self, to: NodeId, body: Body) {
+        if self.term != self.saved.term || self.term_mark > self.durable {
+            return self.hold(to, self.term, body);
+        }
         let message = Message { term: self.term, body };
         self.out.push_back(Ready::Send { to, message });
     }

@@ -395,9 +395,12 @@ impl World {
         while let Some(ready) = member.raft.poll() {
             match ready {
                 Ready::Send { to, message } => {
-                    if matches!(message.body, Body::Vote { pre: false, .. }) {
-                        // Who asks for votes in a term never forgets that it was in it.
-                        assert!(member.hard.term >= message.term, "{id} asks ahead of its disk");
+                    if !matches!(
+                        message.body,
+                        Body::Vote { pre: true, .. } | Body::VoteReply { pre: true, .. }
+                    ) {
+                        // Who spoke in a term never forgets that it was in it.
+                        assert!(member.hard.term >= message.term, "{id} speaks ahead of its disk");
                     }
                     self.flying.push((id, to, message));
                 }
