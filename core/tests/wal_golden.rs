@@ -117,6 +117,7 @@ impl Story {
             chunks: Vec::new(),
             tail: Bytes::from_static(b"tail"),
             leases: Bytes::from(encode_leases(&[])),
+            dead: Bytes::new(),
             alarms: Bytes::from(encode_alarms(&[])),
             cluster: Bytes::from(encode_cluster(&Cluster::default())),
             config: Bytes::from(encode_config(&Config::default())),

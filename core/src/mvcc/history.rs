@@ -334,6 +334,46 @@ impl History {
         Bytes::from(out)
     }
 
+    /// Which records of chunks and tail live no more: the chunk's number and the bits of those
+    /// that do, for each chunk that holds others, too.
+    pub(super) fn dead(&self) -> Bytes {
+        let mut out = Vec::new();
+        let mut push = |number: u64, live: u64| {
+            out.extend_from_slice(&number.to_le_bytes());
+            out.extend_from_slice(&live.to_le_bytes());
+        };
+        for number in 0..self.sealed {
+            let (mid, nth) = split(number);
+            let mid = &self.root[mid];
+            if mid.segments[nth].as_ref().is_some_and(|segment| segment.present != mid.live[nth]) {
+                push(number, mid.live[nth]);
+            }
+        }
+        if self.tail.live.count_ones() as usize != self.tail.records.len() {
+            push(self.sealed, self.tail.live);
+        }
+        Bytes::from(out)
+    }
+
+    /// Kills what [`History::dead`] named.
+    pub(super) fn bury(&mut self, dead: &[u8]) -> Result<(), &'static str> {
+        let (numbers, rest) = dead.as_chunks::<8>();
+        let (pairs, odd) = numbers.as_chunks::<2>();
+        if !rest.is_empty() || !odd.is_empty() {
+            return Err("the list of what died in the history is damaged");
+        }
+        for [number, live] in pairs {
+            let (number, live) = (u64::from_le_bytes(*number), u64::from_le_bytes(*live));
+            if number > self.sealed {
+                return Err("the list of what died names a chunk that is not there");
+            }
+            for slot in slots(!live) {
+                self.kill(number * CHUNK + u64::from(slot));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes equal bytes that lie in a file for a chunk; `false` if it has changed since.
     pub(super) fn adopt(&mut self, chunk: &Chunk) -> bool {
         let (mid, nth) = split(chunk.number);

@@ -60,6 +60,8 @@ pub struct Restored {
     pub chunks: Vec<(u64, Bytes)>,
     /// The youngest chunk.
     pub tail: Bytes,
+    /// What of both lives no more.
+    pub dead: Bytes,
     /// The store's revision.
     pub revision: i64,
     /// Its compacted revision.
@@ -173,7 +175,8 @@ impl Store {
     /// The store that a checkpoint was taken of. Which versions are dead is not in it: that
     /// follows from the compacted revision.
     pub fn restore(at: Restored) -> Result<Store, &'static str> {
-        let history = History::restore(at.chunks, at.tail)?;
+        let mut history = History::restore(at.chunks, at.tail)?;
+        history.bury(&at.dead)?;
         let mut store = Store::with(history, at.revision, at.compacted);
         store.rebuild()?;
         Ok(store)

@@ -143,6 +143,14 @@ impl View {
         self.0.history.chunks()
     }
 
+    /// What of the chunks and the tail lives no more. A chunk is written anew only when half of
+    /// it has died, and a deleted key's tombstone may go before the versions that it deleted:
+    /// without this they would live again after a restart.
+    #[must_use]
+    pub fn dead(&self) -> Bytes {
+        self.0.history.dead()
+    }
+
     /// The youngest chunk of the history so far.
     #[must_use]
     pub fn tail(&self) -> Bytes {

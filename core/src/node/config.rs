@@ -101,6 +101,7 @@ impl Boot {
             let store = Store::restore(mvcc::Restored {
                 chunks: chunks.collect(),
                 tail: image.tail,
+                dead: image.dead,
                 revision: image.revision,
                 compacted: image.compacted,
             })?;

@@ -197,6 +197,7 @@ impl Files {
         push_gone(&mut todo, &gone);
         let singles = [
             (Kind::Tail, &image.tail),
+            (Kind::Dead, &image.dead),
             (Kind::Leases, &image.leases),
             (Kind::Alarms, &image.alarms),
             (Kind::Cluster, &image.cluster),

@@ -41,10 +41,12 @@ pub(super) enum Kind {
     Config,
     /// The files before this one, where the manifest has no room for them.
     Listing,
+    /// What lies in the chunks and lives no more.
+    Dead,
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 10] = [
         Kind::Head,
         Kind::Chunk,
         Kind::Gone,
@@ -54,6 +56,7 @@ impl Kind {
         Kind::Cluster,
         Kind::Config,
         Kind::Listing,
+        Kind::Dead,
     ];
 
     /// Zero is no kind: it marks what fills a sector up.
@@ -68,6 +71,7 @@ impl Kind {
             Kind::Cluster => 7,
             Kind::Config => 8,
             Kind::Listing => 9,
+            Kind::Dead => 10,
         }
     }
 }

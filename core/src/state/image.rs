@@ -24,6 +24,8 @@ pub struct Image {
     pub chunks: Vec<ImageChunk>,
     /// The open tail of the history.
     pub tail: Bytes,
+    /// What of the chunks and the tail lives no more ([`mvcc::View::dead`](crate::mvcc::View)).
+    pub dead: Bytes,
     /// [`encode_leases`].
     pub leases: Bytes,
     /// [`encode_alarms`].
@@ -56,6 +58,7 @@ impl Image {
             lineage: checkpoint.lineage,
             chunks: checkpoint.kv.chunks().map(ImageChunk::from).collect(),
             tail: checkpoint.kv.tail(),
+            dead: checkpoint.kv.dead(),
             leases: Bytes::from(encode_leases(&checkpoint.leases)),
             alarms: Bytes::from(encode_alarms(&checkpoint.alarms)),
             cluster: Bytes::from(encode_cluster(&checkpoint.cluster)),

@@ -72,7 +72,12 @@ impl Ledger {
                     self.note_gone(file, number);
                 }
             }
-            Kind::Tail | Kind::Leases | Kind::Alarms | Kind::Cluster | Kind::Config => {
+            Kind::Tail
+            | Kind::Dead
+            | Kind::Leases
+            | Kind::Alarms
+            | Kind::Cluster
+            | Kind::Config => {
                 let single = Single { file, body: frame.body.clone() };
                 self.usage(file).live += frame.bytes();
                 if let Some(old) = self.singles.insert(frame.kind, single) {

@@ -85,6 +85,8 @@ pub struct RestoredImage {
     pub chunks: Vec<image::ImageChunk>,
     /// The open tail of the history.
     pub tail: Bytes,
+    /// What of both lives no more; nothing in files that are older than this field.
+    pub dead: Bytes,
     /// The leases, by id.
     pub leases: Vec<LeaseRecord>,
     /// The alarms.

@@ -213,6 +213,7 @@ fn restored(
         compacted: manifest.compacted,
         chunks: chunks.collect::<Option<Vec<_>>>()?,
         tail: ledger.single(Kind::Tail)?.clone(),
+        dead: ledger.single(Kind::Dead).cloned().unwrap_or_default(),
         leases,
         alarms,
         cluster,

@@ -33,6 +33,7 @@ fn image(index: u64, chunks: Vec<ImageChunk>) -> Image {
         lineage: 0,
         chunks,
         tail: Bytes::from_static(b"tail"),
+        dead: Bytes::new(),
         leases: Bytes::from(encode_leases(&[])),
         alarms: Bytes::from(encode_alarms(&[])),
         cluster: Bytes::from(encode_cluster(&crate::members::Cluster::default())),

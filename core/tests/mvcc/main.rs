@@ -22,3 +22,36 @@ fn a_compacted_revision_without_end_brings_nobody_down() {
     let store = keel_core::mvcc::Store::from_records(records, 2, i64::MAX).expect("a store");
     assert_eq!(store.compacted(), i64::MAX);
 }
+
+/// A chunk is written anew only when half of it has died. A tombstone may so be gone from its
+/// chunk while the version that it deleted still lies in another one.
+#[test]
+fn what_was_deleted_and_compacted_is_dead_after_a_restart() {
+    let mut store = keel_core::mvcc::Store::new();
+    let put = |store: &mut keel_core::mvcc::Store, key: String| {
+        let put =
+            keel_core::command::Put { key: key.into(), value: "v".into(), ..Default::default() };
+        store.put(&put, &|_| true).expect("a put is taken");
+    };
+    let delete = |store: &mut keel_core::mvcc::Store, key: &'static str| {
+        let keys = keel_core::Keys::One(key.into());
+        store.delete(&keel_core::command::Delete { keys, prev_kv: false });
+    };
+    // The first chunk keeps all but two of its records.
+    for nth in 0..64 {
+        put(&mut store, format!("a{nth}"));
+    }
+    // The second loses nearly all, the tombstones among them.
+    delete(&mut store, "a1");
+    delete(&mut store, "a2");
+    for _ in 0..70 {
+        put(&mut store, String::from("b"));
+    }
+    put(&mut store, String::from("a2"));
+    store.compact(store.revision()).expect("it is the newest");
+    while store.compact_step(7) != keel_core::mvcc::Compaction::Idle {}
+    let again = story::reopened(&store);
+    assert_eq!(again.view().get(b"a1"), None, "it was deleted");
+    assert_eq!(again.view().hash(0), store.view().hash(0));
+    assert_eq!(again.usage(), store.usage());
+}

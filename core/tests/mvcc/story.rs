@@ -100,6 +100,7 @@ pub(crate) fn reopened(store: &Store) -> Store {
     let restored = Restored {
         chunks: view.chunks().map(|chunk| (chunk.number, chunk.bytes)).collect(),
         tail: view.tail(),
+        dead: view.dead(),
         revision: view.revision(),
         compacted: view.compacted(),
     };
