@@ -1,0 +1,30 @@
+//! The storm: whole clusters in one process, faults by seed, incidents as files.
+//!
+//! ```text
+//!   seed ─► nemesis ─► Plan ◄─ text of a scenario            (plan: what is kept is this)
+//!                       │
+//!                       ▼
+//!   walk: members (core's Node, Planner and Hub, a Device), bus, clients, one queue of events
+//!                       │
+//!                       ▼
+//!   History, what was applied, what was sent ─► oracle ─► Verdict
+//! ```
+//!
+//! The walk is the fast level: pure cores on a message bus, driven as a runtime drives them,
+//! over disks that tear and lose what was not synced. One thread, one queue ordered by time and
+//! then by arrival, and randomness in streams: the same plan gives the same trace, bit for bit.
+
+pub mod device;
+pub mod explore;
+pub mod history;
+pub mod nemesis;
+pub mod oracle;
+pub mod plan;
+pub mod random;
+pub mod shrink;
+pub mod story;
+pub mod walk;
+
+pub use oracle::Broken;
+pub use plan::Plan;
+pub use walk::{Verdict, walk};

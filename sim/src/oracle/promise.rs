@@ -1,0 +1,149 @@
+//! Nothing that rests on undurable bytes leaves (Raft §5.1, figure 2): what a member has told
+//! others of its terms, votes and log it still knows after whatever crash. And no term has two
+//! leaders (§5.2).
+
+use super::Broken;
+use keel_core::entry::{HardState, Write};
+use keel_core::raft::{Body, Message};
+use keel_core::{Index, NodeId, Term};
+use std::collections::BTreeMap;
+
+/// What one member has told others.
+#[derive(Clone, Debug, Default)]
+pub struct Promises {
+    term: Term,
+    /// What it said first in that term.
+    said: String,
+    vote: Option<(Term, NodeId)>,
+    /// It holds the log up to here.
+    held: Index,
+}
+
+impl Promises {
+    /// A message left.
+    pub fn sent(&mut self, to: NodeId, message: &Message) {
+        let own_term = !matches!(
+            message.body,
+            // They carry the term that would be, or none.
+            Body::Vote { pre: true, .. }
+                | Body::VoteReply { pre: true, .. }
+                | Body::Propose { .. }
+                | Body::ReadIndex { .. }
+                | Body::Transfer { .. }
+        );
+        if own_term && message.term > self.term {
+            self.term = message.term;
+            self.said = format!("{:?}", message.body);
+        }
+        match &message.body {
+            Body::VoteReply { pre: false, reject: false } => self.vote = Some((message.term, to)),
+            Body::AppendAck { index, reject: None } => self.held = self.held.max(*index),
+            _ => {}
+        }
+    }
+
+    /// A leader's word made it cut its log: what it held is not what counts.
+    pub fn wrote(&mut self, write: &Write) {
+        if let Some(cut) = write.cut_from {
+            self.held = self.held.min(cut.prev());
+        }
+    }
+
+    /// It came back with this hard state, and a log that ends here.
+    ///
+    /// # Errors
+    ///
+    /// It forgot something.
+    pub fn came_back(&self, member: NodeId, hard: HardState, last: Index) -> Result<(), Broken> {
+        let broken = |what| Err(Broken::new("persist-before-send", what));
+        if hard.term < self.term {
+            let Promises { term, said, .. } = self;
+            return broken(format!(
+                "{member} said {said} in {term:?} and is back in {:?}",
+                hard.term
+            ));
+        }
+        if let Some((term, whom)) = self.vote
+            && term == hard.term
+            && hard.vote != whom
+        {
+            return broken(format!("{member} voted for {whom} in {term:?} and forgot it"));
+        }
+        if last < self.held {
+            return broken(format!(
+                "{member} acknowledged entry {} and is back with {}",
+                self.held.0, last.0
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Who led in which term.
+#[derive(Clone, Debug, Default)]
+pub struct Leaders(BTreeMap<Term, NodeId>);
+
+impl Leaders {
+    /// A member says that it leads.
+    ///
+    /// # Errors
+    ///
+    /// Another one led in the same term.
+    pub fn leads(&mut self, who: NodeId, term: Term) -> Result<(), Broken> {
+        let known = *self.0.entry(term).or_insert(who);
+        if known == who {
+            return Ok(());
+        }
+        let what = format!("{known} and {who} both lead in {term:?}");
+        Err(Broken::new("election-safety", what))
+    }
+
+    /// How many terms had a leader.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hard(term: u64, vote: u64) -> HardState {
+        HardState { term: Term(term), vote: NodeId(vote), commit: Index(0) }
+    }
+
+    fn promised() -> Promises {
+        let mut promises = Promises::default();
+        let vote = Body::VoteReply { pre: false, reject: false };
+        promises.sent(NodeId(2), &Message { term: Term(4), body: vote });
+        let ack = Body::AppendAck { index: Index(7), reject: None };
+        promises.sent(NodeId(2), &Message { term: Term(4), body: ack });
+        promises
+    }
+
+    #[test]
+    fn who_remembers_is_believed() {
+        promised().came_back(NodeId(1), hard(4, 2), Index(7)).expect("it forgot nothing");
+        promised().came_back(NodeId(1), hard(5, 3), Index(9)).expect("it learned more");
+        let mut cut = promised();
+        cut.wrote(&Write { cut_from: Some(Index(3)), ..Write::default() });
+        cut.came_back(NodeId(1), hard(4, 2), Index(2)).expect("a leader told it to cut");
+    }
+
+    #[test]
+    fn who_forgets_is_seen() {
+        for (hard, last) in [(hard(3, 0), 7), (hard(4, 3), 7), (hard(4, 2), 6)] {
+            assert!(promised().came_back(NodeId(1), hard, Index(last)).is_err(), "{hard:?} {last}");
+        }
+    }
+
+    #[test]
+    fn two_leaders_of_a_term_are_seen() {
+        let mut leaders = Leaders::default();
+        leaders.leads(NodeId(1), Term(2)).expect("the first");
+        leaders.leads(NodeId(1), Term(2)).expect("the same");
+        leaders.leads(NodeId(2), Term(3)).expect("another term");
+        assert!(leaders.leads(NodeId(2), Term(2)).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! Scenario files: a plan, and behind a line of dashes what happens in it, to the line.
+
+use crate::plan::{Expect, Plan};
+use crate::walk::walk;
+
+/// How a scenario's run compares with its file.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The file as it should be: the plan as it stands, and what happened.
+    pub text: String,
+    /// What is wrong: it ended otherwise than the plan expects, or happened otherwise.
+    pub wrong: Option<String>,
+}
+
+/// Runs a scenario's text.
+///
+/// # Errors
+///
+/// The text is no plan.
+pub fn tell(text: &str) -> Result<Told, String> {
+    let (plan, expected) = Plan::parse(text).map_err(|unclear| unclear.to_string())?;
+    let verdict = walk(&plan);
+    let happened = verdict.story.join("\n") + "\n";
+    let ended = match (&plan.expect, verdict.broken) {
+        (Expect::Ok, None) => None,
+        (Expect::Broken(oracle), Some(broken)) if broken.oracle == oracle => None,
+        (Expect::Ok, Some(broken)) => Some(broken.to_string()),
+        (Expect::Broken(oracle), other) => Some(format!("{oracle} should object, not {other:?}")),
+    };
+    let differs = || (happened != expected).then(|| difference(&expected, &happened));
+    let wrong = ended.or_else(differs);
+    let told = text.split_once("\n---\n").map_or(text.trim_end(), |(told, _)| told);
+    Ok(Told { text: format!("{told}\n---\n{happened}"), wrong })
+}
+
+/// The first line in which two tellings differ.
+fn difference(expected: &str, happened: &str) -> String {
+    let mut lines = expected.lines();
+    for (at, line) in happened.lines().enumerate() {
+        let other = lines.next();
+        if other != Some(line) {
+            let other = other.unwrap_or("nothing");
+            return format!("line {} behind the dashes: {line:?}, expected {other:?}", at + 1);
+        }
+    }
+    format!("{:?} is expected, and does not happen", lines.next().unwrap_or_default())
+}

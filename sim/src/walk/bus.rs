@@ -1,0 +1,186 @@
+//! The network between members: what is sent may be lost, doubled, late, or held.
+
+use super::{CLUSTER, Happening, World};
+use crate::oracle::Broken;
+use crate::plan::Knobs;
+use crate::random::Random;
+use keel_core::mvcc::Import;
+use keel_core::node::Restored;
+use keel_core::raft::{Body, Message};
+use keel_core::state::Checkpoint;
+use keel_core::{Input, NodeId, Term};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How much longer a straggler takes.
+const STRAGGLER: u32 = 100;
+/// How much longer a whole state takes than a message.
+const STATE: u32 = 20;
+
+/// What travels between members.
+#[derive(Debug)]
+pub(super) enum Parcel {
+    /// A message of raft's.
+    Message { from: usize, message: Message },
+    /// A whole state.
+    State { from: usize, term: Term, state: Box<Restored> },
+    /// How bringing a state ended.
+    StateSent { peer: usize, arrived: bool },
+    /// A peer can be reached.
+    Up { peer: usize },
+    /// A peer cannot be reached any more.
+    Down { peer: usize },
+}
+
+/// The network's state.
+pub(super) struct Bus {
+    random: Random,
+    /// From whom to whom nothing passes.
+    cuts: BTreeSet<(usize, usize)>,
+    /// And where it waits.
+    holds: BTreeSet<(usize, usize)>,
+    held: Vec<(usize, usize, Parcel)>,
+}
+
+impl Bus {
+    pub(super) fn new(knobs: &Knobs) -> Bus {
+        let random = Random::stream(knobs.seed, "network");
+        Bus { random, cuts: BTreeSet::new(), holds: BTreeSet::new(), held: Vec::new() }
+    }
+
+    pub(super) fn cut(&mut self, from: usize, to: usize) {
+        self.cuts.insert((from, to));
+    }
+
+    pub(super) fn hold(&mut self, from: usize, to: usize) {
+        self.holds.insert((from, to));
+    }
+}
+
+impl World {
+    /// Sends a message, as well as the network can.
+    pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
+        let knobs = &self.plan.knobs;
+        let (drop, duplicate) = match self.quiet {
+            true => (0, 0),
+            false => (knobs.drop, knobs.duplicate),
+        };
+        if self.bus.random.happens(drop) {
+            return;
+        }
+        // A proposal that is forwarded travels once, on one stream: nobody sends it again, since
+        // nobody could tell it from another one.
+        let once = matches!(message.body, Body::Propose { .. });
+        if !once && self.bus.random.happens(duplicate) {
+            let again = Parcel::Message { from, message: message.clone() };
+            self.carry(from, to, again, 1);
+        }
+        self.carry(from, to, Parcel::Message { from, message }, 1);
+    }
+
+    /// Sends a whole state: as what it holds, read record by record.
+    pub(super) fn send_state(&mut self, from: usize, to: usize, term: Term, state: &Checkpoint) {
+        let arrives = !self.bus.cuts.contains(&(from, to)) && self.members[to].life.is_some();
+        if arrives {
+            let state = Box::new(restored(state));
+            self.carry(from, to, Parcel::State { from, term, state }, STATE);
+        }
+        let sent = Parcel::StateSent { peer: to, arrived: arrives };
+        let takes = self.bus.random.span(self.plan.knobs.delay * STATE * 2);
+        self.soon(takes, Happening::Arrive { to: from, what: sent });
+    }
+
+    fn carry(&mut self, from: usize, to: usize, what: Parcel, slowness: u32) {
+        if self.bus.cuts.contains(&(from, to)) {
+            return;
+        }
+        if self.bus.holds.contains(&(from, to)) {
+            return self.bus.held.push((from, to, what));
+        }
+        let knobs = &self.plan.knobs;
+        let mut takes = self.bus.random.span(knobs.delay) * slowness;
+        if !self.quiet && self.bus.random.happens(knobs.straggle) {
+            takes *= STRAGGLER;
+        }
+        self.soon(takes, Happening::Arrive { to, what });
+    }
+
+    pub(super) fn arrived(&mut self, to: usize, what: Parcel) -> Result<(), Broken> {
+        let member = &self.members[to];
+        if member.life.is_none() {
+            return Ok(());
+        }
+        if member.still > self.now {
+            let still = member.still;
+            self.at(still, Happening::Arrive { to, what });
+            return Ok(());
+        }
+        let input = match what {
+            Parcel::Message { from, message } => Input::Peer { from: World::id(from), message },
+            Parcel::State { from, term, state } => {
+                Input::State { from: World::id(from), term, state }
+            }
+            Parcel::StateSent { peer, arrived } => {
+                Input::StateSent { peer: World::id(peer), arrived }
+            }
+            Parcel::Up { peer } => {
+                Input::LinkUp { peer: World::id(peer), version: String::from("3.7.0") }
+            }
+            Parcel::Down { peer } => Input::LinkDown { peer: World::id(peer) },
+        };
+        self.turn(to, Some(input))
+    }
+
+    /// Tells a member and all others that they can reach each other, or not any more.
+    pub(super) fn links(&mut self, member: usize, up: bool) {
+        let takes = Duration::from_millis(1);
+        for peer in (0..self.members.len()).filter(|peer| *peer != member) {
+            let parcel = |peer| if up { Parcel::Up { peer } } else { Parcel::Down { peer } };
+            self.soon(takes, Happening::Arrive { to: peer, what: parcel(member) });
+            if up && self.members[peer].life.is_some() {
+                self.soon(takes, Happening::Arrive { to: member, what: parcel(peer) });
+            }
+        }
+    }
+
+    /// What was held comes, all at once, in the order in which it was sent.
+    pub(super) fn release(&mut self) {
+        self.bus.holds.clear();
+        for (from, to, what) in std::mem::take(&mut self.bus.held) {
+            self.carry(from, to, what, 1);
+        }
+    }
+
+    /// Everything passes again.
+    pub(super) fn heal(&mut self) {
+        self.bus.cuts.clear();
+        self.release();
+    }
+}
+
+/// A state as its receiver has it: built anew from its records, as every database is.
+fn restored(state: &Checkpoint) -> Restored {
+    let mut import = Import::new();
+    for stored in state.kv.records() {
+        let pushed = import.push(stored.revision, stored.tombstone, &stored.record);
+        pushed.expect("a view's records are in order");
+    }
+    let store = import.finish(state.kv.revision(), state.kv.compacted());
+    Restored {
+        index: state.index,
+        term: state.term,
+        store,
+        leases: state.leases.clone(),
+        alarms: state.alarms.to_vec(),
+        cluster: keel_core::members::Cluster { id: CLUSTER, ..(*state.cluster).clone() },
+        config: state.config.clone(),
+    }
+}
+
+/// The member that leads in the highest term, as members see it.
+pub(super) fn leader(world: &World) -> Option<usize> {
+    let lives = world.members.iter().filter_map(|member| member.life.as_ref());
+    let stands = lives.map(|life| life.node.status());
+    let leads = stands.filter(|status| status.leader == status.id && status.id != NodeId::NONE);
+    leads.max_by_key(|status| status.term).map(|status| World::place(status.id))
+}

@@ -1,0 +1,284 @@
+//! The walk: one plan, from its first event to its verdict.
+//!
+//! ```text
+//!   queue ─► Happening ─► member.rs  a member is turned: step, drain, disk
+//!                     ├─► bus.rs     a message arrives, or does not
+//!                     ├─► client.rs  a client asks, hears, loses patience
+//!                     └─► faults.rs  the plan's next action
+//! ```
+//!
+//! First the storm, for as long as the plan says; then everything is healed, and in the quiet
+//! phase the cluster must become live again: everybody answered, all members equal, all leases
+//! that nobody renews gone, all watchers at the head.
+
+mod bus;
+mod client;
+mod faults;
+mod member;
+mod quiet;
+mod serve;
+mod watcher;
+
+use crate::history::History;
+use crate::oracle::canon::Canon;
+use crate::oracle::promise::Leaders;
+use crate::oracle::{Broken, lease, linear, watch};
+use crate::plan::Plan;
+use crate::random::Random;
+use bus::Bus;
+use client::Client;
+use keel_core::Instant;
+use keel_core::members::{Cluster, Member as Listed};
+use keel_core::{NodeId, disk::Lane};
+use member::Member;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use watcher::Watcher;
+
+/// The id of every simulated cluster.
+const CLUSTER: u64 = 0x6b65_656c;
+/// Happenings in a simulated second, at most: more is a storm that feeds itself.
+const EVENTS_A_SECOND: u64 = 200_000;
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The rule that was broken, if one was.
+    pub broken: Option<Broken>,
+    /// What happened, line by line, as a person tells it.
+    pub story: Vec<String>,
+    /// A digest of everything that happened: equal runs, equal digests.
+    pub trace: u64,
+    /// How long it lasted, simulated.
+    pub lasted: Duration,
+    /// How many things happened.
+    pub events: u64,
+}
+
+/// Something that happens at a moment.
+#[derive(Debug)]
+enum Happening {
+    /// A member's timer.
+    Wake { member: usize, boot: u64 },
+    /// The operation at the head of a lane is done.
+    Disk { member: usize, boot: u64, lane: Lane },
+    /// Something arrives at a member.
+    Arrive { to: usize, what: bus::Parcel },
+    /// A client's next operation.
+    Act { client: usize },
+    /// A client's request reaches a member.
+    Request { client: usize, operation: usize, member: usize },
+    /// An answer reaches its client.
+    Answer { client: usize, operation: usize, outcome: crate::history::Outcome },
+    /// A client gives an operation up.
+    Patience { client: usize, operation: usize },
+    /// A watcher looks whether its stream still lives.
+    Watch { watcher: usize },
+    /// The plan's next action.
+    Action { number: usize },
+}
+
+/// Runs a plan.
+#[must_use]
+pub fn walk(plan: &Plan) -> Verdict {
+    let mut world = World::new(plan.clone());
+    let broken = world.live().err();
+    let ending = match &broken {
+        None => String::from("ok"),
+        Some(broken) => format!("broken {broken}"),
+    };
+    world.tell(&ending);
+    Verdict {
+        broken,
+        story: world.story,
+        trace: world.trace,
+        lasted: world.now.since(Instant(0)),
+        events: world.events,
+    }
+}
+
+/// Everything that there is.
+struct World {
+    plan: Plan,
+    now: Instant,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    number: u64,
+    members: Vec<Member>,
+    bus: Bus,
+    clients: Vec<Client>,
+    watchers: Vec<Watcher>,
+    disks: Random,
+    history: History,
+    canon: Canon,
+    leaders: Leaders,
+    next_ticket: u64,
+    next_lease: i64,
+    /// Whether the storm is over.
+    quiet: bool,
+    story: Vec<String>,
+    trace: u64,
+    events: u64,
+}
+
+impl World {
+    fn new(plan: Plan) -> World {
+        let knobs = &plan.knobs;
+        let seed = knobs.seed;
+        let size = usize::try_from(knobs.members).expect("clusters are small");
+        let members = (0..size).map(|at| Member::new(at, knobs)).collect();
+        let clients = (0..knobs.clients).map(|number| Client::new(seed, number)).collect();
+        let watchers = (0..knobs.watchers).map(|number| Watcher::new(seed, number)).collect();
+        World {
+            now: Instant(0),
+            queue: BTreeMap::new(),
+            number: 0,
+            members,
+            bus: Bus::new(knobs),
+            clients,
+            watchers,
+            disks: Random::stream(seed, "disk"),
+            history: History::default(),
+            canon: Canon::default(),
+            leaders: Leaders::default(),
+            next_ticket: 1,
+            next_lease: 1,
+            quiet: false,
+            story: Vec::new(),
+            trace: 0,
+            events: 0,
+            plan,
+        }
+    }
+
+    fn live(&mut self) -> Result<(), Broken> {
+        for member in 0..self.members.len() {
+            self.start(member)?;
+        }
+        for client in 0..self.clients.len() {
+            self.soon(Duration::from_millis(10), Happening::Act { client });
+        }
+        for watcher in 0..self.watchers.len() {
+            self.soon(Duration::from_millis(10), Happening::Watch { watcher });
+        }
+        for number in 0..self.plan.actions.len() {
+            let at = Instant(0).after(self.plan.actions[number].0);
+            self.at(at, Happening::Action { number });
+        }
+        self.run_until(Instant(0).after(self.plan.knobs.run))?;
+        self.calm_down()?;
+        self.judge()
+    }
+
+    /// Lets happen what is due until then.
+    fn run_until(&mut self, end: Instant) -> Result<(), Broken> {
+        while let Some(next) = self.queue.first_entry() {
+            if next.key().0 > end {
+                break;
+            }
+            let ((at, _), happening) = next.remove_entry();
+            self.now = at;
+            self.events += 1;
+            if self.events > EVENTS_A_SECOND * (1 + at.0 / 1_000_000_000) {
+                return Err(Broken::new("storm", format!("{} events by {at:?}", self.events)));
+            }
+            self.mark(at.0);
+            self.happen(happening)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+        match happening {
+            Happening::Wake { member, boot } => self.woken(member, boot),
+            Happening::Disk { member, boot, lane } => self.disk_done(member, boot, lane),
+            Happening::Arrive { to, what } => self.arrived(to, what),
+            Happening::Act { client } => {
+                self.act(client);
+                Ok(())
+            }
+            Happening::Request { client, operation, member } => {
+                self.request(client, operation, member)
+            }
+            Happening::Answer { client, operation, outcome } => {
+                self.answered(client, operation, outcome);
+                Ok(())
+            }
+            Happening::Patience { client, operation } => {
+                self.give_up(client, operation);
+                Ok(())
+            }
+            Happening::Watch { watcher } => self.look_at_stream(watcher),
+            Happening::Action { number } => self.act_on(number),
+        }
+    }
+
+    /// The oracles that look at everything, once all is over.
+    fn judge(&mut self) -> Result<(), Broken> {
+        linear::check(&self.history, &self.canon)?;
+        lease::check(&self.history, &self.canon, self.plan.knobs.skew)?;
+        for watcher in &self.watchers {
+            watch::check(&watcher.seen, &self.canon)?;
+        }
+        self.equal()?;
+        let line = format!(
+            "{} operations, {} of them answered, revision {}",
+            self.history.0.len(),
+            self.history.successes(),
+            self.canon.head()
+        );
+        self.tell(&line);
+        Ok(())
+    }
+
+    /// Something will happen then.
+    fn at(&mut self, at: Instant, happening: Happening) {
+        self.number += 1;
+        self.queue.insert((at.max(self.now), self.number), happening);
+    }
+
+    fn soon(&mut self, after: Duration, happening: Happening) {
+        self.at(self.now.after(after), happening);
+    }
+
+    /// Feeds the digest of everything.
+    fn mark(&mut self, fact: u64) {
+        self.trace = (self.trace.rotate_left(5) ^ fact).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    /// A line of the story.
+    fn tell(&mut self, line: &str) {
+        let millis = self.now.0 / 1_000_000;
+        self.story.push(format!("{}.{:03} {line}", millis / 1000, millis % 1000));
+        for byte in line.bytes() {
+            self.mark(u64::from(byte));
+        }
+    }
+
+    /// How members are called.
+    fn name(member: usize) -> String {
+        format!("n{}", member + 1)
+    }
+
+    fn id(member: usize) -> NodeId {
+        NodeId(member as u64 + 1)
+    }
+
+    fn place(id: NodeId) -> usize {
+        usize::try_from(id.0).expect("ids are small") - 1
+    }
+
+    /// Who belongs to the cluster in the beginning.
+    fn cluster(&self) -> Cluster {
+        let listed = |member: usize| {
+            let url = format!("http://{}:2380", World::name(member));
+            let peer_urls = vec![url];
+            (World::id(member), Listed { peer_urls, ..Listed::default() })
+        };
+        Cluster {
+            id: CLUSTER,
+            members: (0..self.members.len()).map(listed).collect(),
+            ..Cluster::default()
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The quiet phase: nothing goes wrong any more, and the cluster must become live again.
+
+use super::World;
+use super::client::QUIET_SUCCESSES;
+use crate::oracle::Broken;
+use keel_core::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long the cluster may take, in elections: etcd's own pace, and room for a bad draw.
+const ELECTIONS: u32 = 20;
+/// How long a lease may take, besides: its time, an election more, and the search for it.
+const LEASES: Duration = Duration::from_secs(10);
+/// How often we look.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl World {
+    /// Ends every fault, and waits for the cluster to be as it should.
+    pub(super) fn calm_down(&mut self) -> Result<(), Broken> {
+        self.quiet = true;
+        self.tell("-- quiet");
+        self.heal();
+        for at in 0..self.members.len() {
+            let member = &mut self.members[at];
+            member.still = self.now;
+            member.slow = Duration::ZERO;
+            member.hidden = false;
+            (member.device.full, member.device.broken) = (false, false);
+            self.start_again(at)?;
+        }
+        let patience = self.plan.knobs.tick * 10 * ELECTIONS + LEASES + self.plan.knobs.patience;
+        let end = self.now.after(patience);
+        loop {
+            let look = self.now.after(LOOK);
+            self.run_until(look)?;
+            let Err(missing) = self.settled() else { return Ok(()) };
+            if self.now > end {
+                return Err(Broken::new("liveness", missing));
+            }
+        }
+    }
+
+    /// Whether everything is as it should be; what is not.
+    fn settled(&self) -> Result<(), String> {
+        let lives = self.members.iter().map(|member| member.life.as_ref());
+        let Some(lives) = lives.collect::<Option<Vec<_>>>() else {
+            return Err(String::from("a member does not live"));
+        };
+        let stands: Vec<_> = lives.iter().map(|life| life.node.status()).collect();
+        let leaders: BTreeSet<NodeId> = stands.iter().map(|status| status.leader).collect();
+        if leaders.len() != 1 || leaders.contains(&NodeId::NONE) {
+            return Err(format!("members follow {leaders:?}"));
+        }
+        for (at, client) in self.clients.iter().enumerate() {
+            if client.successes < QUIET_SUCCESSES {
+                return Err(format!("client {at} is not served: it waits for {:?}", client.waits));
+            }
+        }
+        let applied: BTreeSet<_> = stands.iter().map(|status| status.applied).collect();
+        if applied.len() != 1 {
+            return Err(format!("members have applied up to {applied:?}"));
+        }
+        if let Some(asked) = lives.iter().flat_map(|life| life.asked.values()).next() {
+            return Err(format!("what was asked at {:?} is not answered", asked.since));
+        }
+        let state = self.canon.state();
+        if let Some(key) = state.keys().find(|key| key.starts_with("leased")) {
+            return Err(format!("{key:?} outlives its lease"));
+        }
+        let head = self.canon.head();
+        match self.watchers.iter().position(|watcher| watcher.seen.told < head) {
+            Some(number) => Err(format!("watcher {number} is not at revision {head}")),
+            None => Ok(()),
+        }
+    }
+
+    /// All members hold the same: what was committed, and equal hashes.
+    pub(super) fn equal(&self) -> Result<(), Broken> {
+        let state = self.canon.state();
+        // Hashes are comparable where they are taken from one compaction on, as in etcd.
+        let mut hashes = BTreeMap::new();
+        for (at, member) in self.members.iter().enumerate() {
+            let life = member.life.as_ref().expect("everybody lives in the end");
+            let view = life.node.view().kv;
+            for (key, value) in &state {
+                let record = view.get(key.as_bytes());
+                let held =
+                    record.as_ref().map(|record| keel_core::mvcc::record::fields(record).value);
+                if held != Some(value.as_bytes()) {
+                    let what = format!("{} has not {value:?} at {key:?}", World::name(at));
+                    return Err(Broken::new("durable", what));
+                }
+            }
+            let hash = view.hash(view.revision()).map_err(|why| {
+                Broken::new("equal", format!("{} has no hash: {why:?}", World::name(at)))
+            })?;
+            let known = *hashes.entry((hash.revision, hash.compacted)).or_insert(hash.hash);
+            if known != hash.hash {
+                let what = format!("{} hashes to {hash:?}, another to {known}", World::name(at));
+                return Err(Broken::new("equal", what));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! The simulator's own suite: equal runs first, then the scenarios, then seeds.
+
+use keel_sim::explore::explore;
+use keel_sim::{nemesis, story};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the scenario files lie.
+fn scenarios() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let entries = fs::read_dir(dir).expect("the scenarios are there");
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("an entry can be read").path()).collect();
+    files.sort();
+    files
+}
+
+/// The same plan in two processes: if their traces differ, no other result means anything.
+#[test]
+fn equal_plans_give_equal_traces_in_two_processes() {
+    let dir = std::env::temp_dir().join(format!("keel-sim-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a folder can be made");
+    for seed in [3, 14, 15] {
+        let path = dir.join(format!("{seed}.plan"));
+        fs::write(&path, nemesis::draw(seed).to_string()).expect("a file can be written");
+        let run = || {
+            let output = Command::new(env!("CARGO_BIN_EXE_keel-sim"))
+                .arg("replay")
+                .arg(&path)
+                .output()
+                .expect("the simulator can be started");
+            String::from_utf8(output.stdout).expect("it prints text")
+        };
+        let first = run();
+        assert!(first.contains("trace "), "{first}");
+        assert_eq!(first, run(), "seed {seed}");
+    }
+    fs::remove_dir_all(dir).expect("the folder can be removed");
+}
+
+/// A seed alone is what it is behind other seeds.
+#[test]
+fn a_seed_does_not_feel_the_seeds_before_it() {
+    let alone = explore(5).trace;
+    for seed in 1..5 {
+        assert_eq!(explore(seed).failed, None);
+    }
+    assert_eq!(explore(5).trace, alone);
+}
+
+/// `REWRITE=1` writes what happens behind the dashes; read the difference before you commit it.
+#[test]
+fn scenarios_happen_as_they_are_told() {
+    let rewrite = std::env::var_os("REWRITE").is_some();
+    let mut wrong = Vec::new();
+    for path in scenarios() {
+        let text = fs::read_to_string(&path).expect("a scenario can be read");
+        let told = story::tell(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        if rewrite {
+            fs::write(&path, &told.text).expect("a scenario can be written");
+        } else if let Some(why) = told.wrong {
+            wrong.push(format!("{}: {why}", path.display()));
+        }
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.starts_with("# "), "{} does not say why it is told", path.display());
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn seeds_are_clean() {
+    for seed in 1..300 {
+        let outcome = explore(seed);
+        assert_eq!(outcome.failed, None, "seed {seed}");
+        assert!(!outcome.lasted.is_zero());
+    }
+}
