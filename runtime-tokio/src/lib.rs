@@ -26,6 +26,7 @@ mod entropy;
 mod failure;
 mod front;
 mod gather;
+mod health;
 mod heart;
 mod hub;
 mod init_daemon;
@@ -51,4 +52,5 @@ pub use config::{
     Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
 };
 pub use failure::Failure;
+pub use health::ask_ready;
 pub use run::{Running, World, run, start};

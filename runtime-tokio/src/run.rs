@@ -235,7 +235,7 @@ fn joined(result: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure>
 }
 
 /// A thread's executor.
-fn executor() -> Result<Runtime, Failure> {
+pub(crate) fn executor() -> Result<Runtime, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(format!("cannot start an executor: {error}")))
 }

@@ -15,6 +15,7 @@ pub use config::config;
 pub use settings::{Refused, Settings, Wanted, help};
 
 use keel_proto::service::VERSION;
+use keel_runtime_tokio::{Config, Failure};
 use std::process::ExitCode;
 
 /// Runs the server until it is asked to stop.
@@ -31,16 +32,20 @@ pub fn main() -> ExitCode {
             println!("etcd Version: {VERSION}\nkeel Version: {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
+        Ok(Wanted::Health(settings)) => return run(&settings, keel_runtime_tokio::ask_ready),
         Err(refused) => return refuse(&refused),
     };
-    match config(&settings) {
-        Ok(config) => match keel_runtime_tokio::run(config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                eprintln!("etcd: {failure}");
-                ExitCode::FAILURE
-            }
-        },
+    run(&settings, keel_runtime_tokio::run)
+}
+
+/// Does something with the settings' configuration.
+fn run(settings: &Settings, act: impl FnOnce(Config) -> Result<(), Failure>) -> ExitCode {
+    match config(settings).map(act) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            eprintln!("etcd: {failure}");
+            ExitCode::FAILURE
+        }
         Err(refused) => refuse(&refused),
     }
 }

@@ -5,6 +5,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
 
+/// The word that asks how a server is. etcd has none: its images have a shell for that.
+const HEALTH: &str = "healthcheck";
+
 /// Every flag's value, and which were set.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -29,6 +32,8 @@ pub enum Wanted {
     Version,
     /// The list of flags.
     Help,
+    /// How the server is that runs with these settings.
+    Health(Box<Settings>),
 }
 
 /// A command line that cannot be followed: what to say, and with which code to exit.
@@ -55,6 +60,19 @@ impl Refused {
 impl Settings {
     /// Reads a command line, as Go's flag package would, and the environment.
     pub fn read(
+        args: impl IntoIterator<Item = String>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Wanted, Refused> {
+        let mut args = args.into_iter().peekable();
+        let health = args.next_if(|word| word == HEALTH).is_some();
+        let wanted = Settings::read_flags(args, environment)?;
+        Ok(match wanted {
+            Wanted::Serve(settings) if health => Wanted::Health(settings),
+            wanted => wanted,
+        })
+    }
+
+    fn read_flags(
         args: impl IntoIterator<Item = String>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Wanted, Refused> {
@@ -232,7 +250,9 @@ fn dashed(arg: &str) -> Option<&str> {
 pub fn help() -> String {
     let mut text = String::from(
         "Usage:\n\n  etcd [flags]\n    Start a keel server, which serves etcd's API.\n\n  \
-         etcd --version\n    Show the versions.\n\nFlags, each also as an environment variable \
+         etcd --version\n    Show the versions.\n\n  \
+         etcd healthcheck [flags]\n    Ask the server that runs with these flags whether it is \
+         ready;\n    exit with 0 if it is, with 1 if not.\n\nFlags, each also as an environment variable \
          (--data-dir is ETCD_DATA_DIR):\n\n",
     );
     for flag in FLAGS {
@@ -288,6 +308,15 @@ mod tests {
         assert!(!settings.is_set("data-dir"), "an empty variable says nothing");
         let both = read(&["--name=a"], &[("ETCD_NAME", "n")]).expect_err("a conflict");
         assert!(both.line.contains("shadowed") && both.code == 1);
+    }
+
+    #[test]
+    fn a_word_ahead_of_the_flags_asks_how_the_server_is() {
+        let asked = ["healthcheck", "--name=a"].map(String::from);
+        let wanted = Settings::read(asked, []).expect("ok");
+        let Wanted::Health(settings) = wanted else { panic!("{wanted:?} asks for no health") };
+        assert_eq!(settings.text("name"), "a");
+        assert!(read(&["--name=a", "healthcheck"], &[]).is_err(), "it stands ahead");
     }
 
     #[test]
