@@ -33,7 +33,7 @@ impl Raft {
     pub(super) fn begin_campaign(&mut self, pre: bool, transfer: bool) {
         // A change that is committed and not applied may have taken the vote away.
         let stale = self.log.has_unapplied_change(self.applied);
-        if !self.config.votes(self.options.id) || stale {
+        if !self.config.votes(self.options.id) || stale || self.unsettled {
             return;
         }
         let due = due(&self.options, &mut self.rng, self.now);

@@ -87,8 +87,7 @@ impl Raft {
         let term = self.term;
         if prev < self.log.commit {
             // What is committed agrees: say so, that the leader goes on from there.
-            let index = self.log.commit;
-            self.hold(from, term, Body::AppendAck { index, reject: None });
+            self.holds(from, self.log.commit);
             return;
         }
         if self.log.term(prev) != Some(prev_term) {
@@ -108,7 +107,7 @@ impl Raft {
         let last = expected.prev();
         self.log.splice(entries);
         self.commit_to(commit.min(last));
-        self.hold(from, term, Body::AppendAck { index: last, reject: None });
+        self.holds(from, last);
     }
 
     fn on_snapshot(&mut self, from: NodeId, index: Index, term: Term, config: super::Config) {
@@ -118,8 +117,7 @@ impl Raft {
             if mine {
                 self.commit_to(index.min(self.log.last()));
             }
-            let index = self.log.commit;
-            self.hold(from, self.term, Body::AppendAck { index, reject: None });
+            self.holds(from, self.log.commit);
             return;
         }
         self.out.push_back(Ready::Restore { from, index, term, config });

@@ -179,6 +179,8 @@ pub struct Raft {
     term_mark: Mark,
     next_mark: u64,
     durable: Mark,
+    /// A state that came from elsewhere is in place, and not durable yet.
+    unsettled: bool,
     /// Each write that is not durable yet, its last position, and when it was handed out.
     writing: VecDeque<(Mark, Index, Instant)>,
     /// Messages that rest on such a write; to this member itself, too.
@@ -209,6 +211,7 @@ impl Raft {
             term_mark: Mark(0),
             next_mark: 1,
             durable: Mark(0),
+            unsettled: false,
             writing: VecDeque::new(),
             held: VecDeque::new(),
             out: Readies::new(),
@@ -449,20 +452,30 @@ impl Raft {
         }
     }
 
-    /// A state that came from elsewhere is in place of the log. Its sender hears of it with
-    /// [`acknowledge`](Raft::acknowledge), once it is durable.
+    /// A state that came from elsewhere is in place of the log. Until it is durable
+    /// ([`acknowledge`](Raft::acknowledge)) this member tells no leader what it holds, and does
+    /// not want to lead: a crash would take the ground from under whatever it says.
     pub fn restored(&mut self, index: Index, term: Term, config: Config) {
         self.log.restore(index, term);
         self.config = config;
         self.applied = index;
+        self.unsettled = true;
         self.writing.clear();
     }
 
     /// A state that came from elsewhere is durable: the leader may go on behind it.
     pub fn acknowledge(&mut self, now: Instant, index: Index) {
         self.now = self.now.max(now);
+        self.unsettled = false;
         if self.is_follower() {
-            self.hold(self.leader, self.term, Body::AppendAck { index, reject: None });
+            self.holds(self.leader, index);
+        }
+    }
+
+    /// Tells a leader that the log is held up to here, once that is durable.
+    fn holds(&mut self, leader: NodeId, index: Index) {
+        if !self.unsettled {
+            self.hold(leader, self.term, Body::AppendAck { index, reject: None });
         }
     }
 
