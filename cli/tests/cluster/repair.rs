@@ -1,14 +1,14 @@
 //! A member whose disk lies takes its state from the others, if it is told so.
 
-use crate::calls::{call, insist, wait_until_equal};
-use crate::history::History;
+use crate::calls::{LOOK, PATIENCE, call, insist, wait_until_equal};
+use crate::history::{History, answers};
 use crate::with_cluster;
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::process::Server;
 use keel_proto::pb::etcdserverpb as pb;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const EXTRA: [&str; 2] = ["--snapshot-count=100", "--snapshot-catchup-entries=50"];
 
@@ -49,7 +49,14 @@ async fn is_silent(addr: &str) -> bool {
 async fn breaks_and_comes_back(cluster: &mut Cluster, harm: impl FnOnce(&Server)) {
     let mut member = cluster.members.pop().expect("three members");
     let history = History::begin(cluster.addrs(), 4);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    answers(&history, 300).await;
+    let begun = Instant::now();
+    while files(&member, "state", ".state").is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "it writes no checkpoint");
+        tokio::time::sleep(LOOK).await;
+    }
+    // And one more behind it, so that the manifest names the first.
+    answers(&history, 300).await;
     let before = id(&member).await;
     member.kill().expect("it lives");
     harm(&member);

@@ -9,20 +9,21 @@ const INCLUDED: &str = "--include=ca-certificates,gcc,libc6-dev,binutils";
 const RUST: &str = "usr/local/rust";
 const CARGO: &str = "usr/local/cargo";
 
-/// Makes both.
-pub(crate) fn make(engine: &Engine) {
+/// Makes both; says why it cannot where Debian's packages are out of reach.
+pub(crate) fn make(engine: &Engine) -> Result<(), String> {
     let debian = engine.folder("debian");
-    must(
-        Command::new("debootstrap")
-            .args(["--variant=minbase", INCLUDED, "bookworm"])
-            .arg(&debian)
-            .args(mirror()),
-    );
+    let mut bootstrap = Command::new("debootstrap");
+    bootstrap.args(["--variant=minbase", INCLUDED, "bookworm"]).arg(&debian).args(mirror());
+    let output = bootstrap.output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("debootstrap: {}", crate::engine::words(&output)));
+    }
     import(engine, &debian, DEV_BASE, &[]);
     add_rust(&debian);
     let path = format!("ENV PATH=/{RUST}/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let home = format!("ENV CARGO_HOME=/{CARGO}");
     import(engine, &debian, BUILD_BASE, &[&path, &home, "ENV CARGO_NET_OFFLINE=true"]);
+    Ok(())
 }
 
 /// Where this machine has Debian's packages from.
