@@ -50,7 +50,8 @@ impl Events {
         while self.at < history.end() {
             let found = history.get(self.at);
             self.at += 1;
-            if let Some(found) = found {
+            // What a raised revision left behind is no change of any key.
+            if let Some(found) = found.filter(|found| !found.record.is_empty()) {
                 let wanted = wanted(record::key_of(found.record));
                 return Some((found.link.main, wanted.then(|| event(history, &found))));
             }

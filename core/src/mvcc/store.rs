@@ -109,6 +109,12 @@ impl Import {
         self.last = at;
         let fields = record::decode(bytes).ok_or("a record is damaged")?;
         let state = &mut self.store.state;
+        if bytes.is_empty() {
+            // A restore that raised the revision left it (semantics §9b). Hashes count it, and no
+            // key leads to it.
+            state.history.append(at, false, None, &fields);
+            return Ok(());
+        }
         let slot = Slot { at: state.history.end(), tombstone };
         let before = state.tree.set(&state.history, fields.key, slot);
         let before = before.and_then(|slot| state.history.get(slot.at));
@@ -207,7 +213,9 @@ impl Store {
                 }
                 last = found.revision();
                 let slot = Slot { at, tombstone: found.link.tombstone };
-                tree.set(history, record::key_of(found.record), slot);
+                if !found.record.is_empty() {
+                    tree.set(history, record::key_of(found.record), slot);
+                }
             }
             at += 1;
         }

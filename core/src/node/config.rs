@@ -6,9 +6,10 @@ use crate::members::Cluster;
 use crate::mvcc::{self, Store};
 use crate::planner::Recovered;
 use crate::raft;
-use crate::state::{LeaseRecord, RestoredImage};
+use crate::state::{Checkpoint, LeaseRecord, RestoredImage};
 use crate::types::{Index, NodeId, Term};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -90,6 +91,24 @@ pub struct Restored {
     pub cluster: Cluster,
     /// Who votes and who learns, as raft counts them.
     pub config: raft::Config,
+}
+
+impl Restored {
+    /// The state as a checkpoint that goes to a disk.
+    #[must_use]
+    pub fn checkpoint(self) -> Checkpoint {
+        let Restored { index, term, store, leases, alarms, cluster, config } = self;
+        Checkpoint {
+            index,
+            term,
+            lineage: 0,
+            kv: store.view(),
+            leases,
+            alarms: Arc::new(alarms),
+            cluster: Arc::new(cluster),
+            config,
+        }
+    }
 }
 
 impl Boot {

@@ -18,11 +18,13 @@ mod members;
 mod own;
 mod reads;
 mod repair;
+mod still;
 mod tickets;
 
 pub use alarms::put_cost;
 pub use config::{AutoCompaction, Boot, Config, Restored, Status};
 pub use repair::{Named, repaired};
+pub use still::{reborn, still};
 
 use crate::command::{Event, Refusal, Reply};
 use crate::entry::Proposal;

@@ -40,24 +40,14 @@ pub fn repaired(
     state: Restored,
     named: &Named,
 ) -> Result<(Write, Arc<Checkpoint>), &'static str> {
-    let Restored { index, term: at, store, leases, alarms, cluster, config } = state;
+    let cluster = &state.cluster;
     if cluster.removed.contains(&me) || !cluster.members.contains_key(&me) {
         return Err("this member does not belong to its cluster any more");
     }
-    let term = named.0.iter().copied().fold(at, Term::max);
-    let hard = HardState { term, vote: me, commit: index };
+    let term = named.0.iter().copied().fold(state.term, Term::max);
+    let hard = HardState { term, vote: me, commit: state.index };
     let write = Write { hard: Some(hard), cut_from: None, entries: Vec::new() };
-    let checkpoint = Checkpoint {
-        index,
-        term: at,
-        lineage: 0,
-        kv: store.view(),
-        leases,
-        alarms: Arc::new(alarms),
-        cluster: Arc::new(cluster),
-        config,
-    };
-    Ok((write, Arc::new(checkpoint)))
+    Ok((write, Arc::new(state.checkpoint())))
 }
 
 #[cfg(test)]

@@ -55,3 +55,33 @@ fn what_was_deleted_and_compacted_is_dead_after_a_restart() {
     assert_eq!(again.view().hash(0), store.view().hash(0));
     assert_eq!(again.usage(), store.usage());
 }
+
+/// What a restore with a raised revision leaves in a database: it counts for hashes, since etcd
+/// counts it, and nobody sees it.
+#[test]
+fn the_mark_of_a_raised_revision_is_no_key() {
+    use keel_core::command::Range;
+    use keel_core::mvcc::{Compaction, Import};
+    use keel_core::{Keys, Revision};
+    let mut import = Import::new();
+    let at = |main| Revision { main, sub: 0 };
+    let record = bytes::Bytes::from_static(&[0x0a, 1, b'k', 0x10, 2, 0x18, 2, 0x20, 1]);
+    import.push(at(2), false, &record).expect("a record");
+    import.push(at(9), false, &bytes::Bytes::new()).expect("a mark");
+    let mut store = import.finish(1, 9);
+    let expected = store.view().hash(0).expect("it is readable").hash;
+    for _ in 0..2 {
+        let view = store.view();
+        assert_eq!((view.revision(), view.compacted(), view.usage().keys), (9, 9, 1));
+        assert_eq!(view.range(&Range::of(Keys::All)).expect("readable").count, 1);
+        assert_eq!(view.history(9).expect("readable").count(), 0, "no watcher hears of it");
+        assert_eq!(view.records().count(), 2, "etcd's database goes on holding it");
+        assert_eq!(view.hash(0).expect("readable").hash, expected);
+        store = story::reopened(&store);
+    }
+    let put = keel_core::command::Put { key: "k".into(), ..Default::default() };
+    store.put(&put, &|_| true).expect("a put");
+    store.compact(10).expect("a compaction");
+    while store.compact_step(1) != Compaction::Idle {}
+    assert_eq!(store.view().records().count(), 2, "a compaction leaves it, as etcd's does");
+}

@@ -1,8 +1,8 @@
 //! What etcd's buckets mean: what the reader gives out (semantics §9b).
 
 use super::values::{
-    ConfState, Downgrade, read_alarm, read_lease, read_member, read_member_key, read_revision,
-    read_u64, sound,
+    ConfState, Downgrade, STORAGE_VERSION, read_alarm, read_lease, read_member, read_member_key,
+    read_revision, read_u64, sound,
 };
 use super::{Damage, Db, Item, ItemIter, Tree};
 use bytes::Bytes;
@@ -80,9 +80,6 @@ impl<'a> Backend<'a> {
         let mut fault = None;
         let sound =
             self.records()?.map_while(|record| record.map_err(|why| fault = Some(why)).ok());
-        // The version without bytes that a restore leaves behind stands where it compacts to, so
-        // the store gets that far without it.
-        let sound = sound.filter(|(_, _, bytes)| !bytes.is_empty());
         let sound = sound.map(|(at, gone, bytes)| (at, gone, Bytes::copy_from_slice(bytes)));
         let store = Store::from_records(sound, 1, promised);
         match fault {
@@ -195,7 +192,7 @@ impl<'a> Backend<'a> {
     /// # Errors
     /// Where the bucket is damaged.
     pub fn storage_version(&self) -> Result<Option<String>, Damage> {
-        self.one(b"meta", b"storageVersion", |value| String::from_utf8(value.to_vec()).ok())
+        self.one(b"meta", STORAGE_VERSION, |value| String::from_utf8(value.to_vec()).ok())
     }
 
     /// Users and roles.
@@ -255,7 +252,7 @@ fn read_main(value: &[u8]) -> Option<i64> {
 /// and the encoded `mvccpb.KeyValue`. Ends after the first damage.
 ///
 /// A version without any bytes is no key: a restore that raises the revision leaves one behind,
-/// and it only says how far the revision goes (semantics §9b).
+/// which says how far the revision goes, and counts in hashes (semantics §9b).
 #[derive(Debug)]
 pub struct Records<'a> {
     items: Option<ItemIter<'a>>,

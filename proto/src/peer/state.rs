@@ -14,7 +14,7 @@ use keel_core::mvcc::{Chunk, Import, Store};
 use keel_core::node::Restored;
 use keel_core::raft::{Body, Message};
 use keel_core::state::Checkpoint;
-use keel_core::{Index, NodeId, Term};
+use keel_core::{Index, NodeId, Revision, Term};
 use prost::Message as _;
 use std::convert::Infallible;
 use std::io;
@@ -154,8 +154,7 @@ pub async fn restored(
     database: &[u8],
     spill: &mut dyn Spill,
 ) -> Result<Restored, String> {
-    let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
-    let mut state = whole(cluster_id, &backend, spill).await?;
+    let mut state = whole(cluster_id, database, 0, spill).await?;
     if state.index != announced.index {
         return Err(format!(
             "the database stands at entry {}, not at {} as announced",
@@ -179,17 +178,24 @@ pub async fn snapshot(
 ) -> Result<Restored, String> {
     let database = strip(file).map_err(|damage| damage.to_string())?;
     let database = database.ok_or("the snapshot is cut short")?;
-    let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
-    whole(cluster_id, &backend, spill).await
+    whole(cluster_id, database, 0, spill).await
 }
 
-/// Everything that a database holds.
-async fn whole(
+/// Everything that a database without a hash behind it holds. With `raise` above zero the
+/// revision goes on that much higher, and all before it is compacted: clients that saw a later
+/// state than this one never see a revision again (semantics §9c).
+///
+/// # Errors
+///
+/// Where the database is damaged, or the spill fails.
+pub async fn whole(
     cluster_id: u64,
-    backend: &Backend<'_>,
+    database: &[u8],
+    raise: u64,
     spill: &mut dyn Spill,
 ) -> Result<Restored, String> {
-    let store = read(backend, spill).await?;
+    let backend = Backend::open(database).map_err(|damage| damage.to_string())?;
+    let store = read(&backend, raise, spill).await?;
     if backend.auth().map_err(|damage| damage.to_string())?.enabled == Some(true) {
         return Err(String::from(
             "the cluster asks for authentication, which this build does not know",
@@ -217,16 +223,16 @@ async fn whole(
     rest().map_err(|damage| damage.to_string())
 }
 
-async fn read(backend: &Backend<'_>, spill: &mut dyn Spill) -> Result<Store, String> {
+async fn read(backend: &Backend<'_>, raise: u64, spill: &mut dyn Spill) -> Result<Store, String> {
     let said = |damage: crate::bbolt::Damage| damage.to_string();
     let mut import = Import::new();
+    let mut last = 0;
     for (nth, record) in backend.records().map_err(said)?.enumerate() {
         let (at, tombstone, bytes) = record.map_err(said)?;
-        // What a restored snapshot leaves behind is no key.
-        if !bytes.is_empty() {
-            let record = Bytes::copy_from_slice(bytes);
-            import.push(at, tombstone, &record).map_err(String::from)?;
-        }
+        let record = Bytes::copy_from_slice(bytes);
+        let pushed = import.push(at, tombstone, &record);
+        pushed.map_err(|why| format!("bad database at revision {}/{}: {why}", at.main, at.sub))?;
+        last = at.main;
         if import.unspilled() > HELD {
             put_down(&mut import, spill).await.map_err(|error| error.to_string())?;
         }
@@ -234,7 +240,13 @@ async fn read(backend: &Backend<'_>, spill: &mut dyn Spill) -> Result<Store, Str
             yield_now().await;
         }
     }
-    Ok(import.finish(1, backend.compacted().map_err(said)?))
+    let mut compacted = backend.compacted().map_err(said)?;
+    if raise > 0 {
+        compacted = last.checked_add_unsigned(raise).ok_or("the revision has no room above it")?;
+        let mark = Revision { main: compacted, sub: 0 };
+        import.push(mark, false, &Bytes::new()).map_err(String::from)?;
+    }
+    Ok(import.finish(1, compacted))
 }
 
 /// Moves the chunks that are full from the heap into the spill.
