@@ -24,6 +24,7 @@ pub mod peer;
 pub mod refusal;
 pub mod service;
 pub mod urls;
+pub mod wal;
 pub mod wire;
 mod yielding;
 

@@ -89,7 +89,7 @@ pub mod tree {
             })+
         };
     }
-    packages! { authpb, etcdserverpb, leasepb, membershippb, raftpb }
+    packages! { authpb, etcdserverpb, leasepb, membershippb, raftpb, walpb }
 
     pub mod health {
         include!(concat!(env!("OUT_DIR"), "/server/grpc.health.v1.rs"));

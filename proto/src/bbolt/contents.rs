@@ -77,7 +77,8 @@ impl Contents {
     }
 
     /// All of etcd's buckets, by name. Each is there even where it is empty.
-    pub(super) fn into_buckets(self) -> Vec<Bucket> {
+    #[must_use]
+    pub fn into_buckets(self) -> Vec<Bucket> {
         let meta = self.meta();
         let alarms = self.alarms.iter().map(|(member, kind)| (alarm_key(*member, *kind), EMPTY));
         let members = self.cluster.members.iter();

@@ -11,21 +11,25 @@
 
 mod backend;
 mod contents;
+mod copy;
 mod export;
 mod hash;
 mod load;
 mod page;
 mod read;
+mod summary;
 mod trailer;
 mod values;
 
 pub use backend::{Auth, Backend, Records};
 pub use contents::{Contents, Items, storage_version};
+pub use copy::{copy, copy_at_version};
 pub use export::{Bucket, Export, Survey, export, survey};
 pub use hash::WholeHash;
 pub use page::PAGE;
 pub use read::{Db, Item, ItemIter, Tree};
-pub use trailer::{Trailer, strip};
+pub use summary::{Summary, Summing};
+pub use trailer::{Trailer, has_trailer, strip};
 pub use values::{ConfState, Downgrade};
 
 /// What is wrong with a database file, and where.

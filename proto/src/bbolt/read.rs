@@ -22,6 +22,20 @@ pub struct Db<'a> {
     meta: Meta,
 }
 
+/// A database's layout without its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    page: usize,
+    meta: Meta,
+}
+
+impl Shape {
+    /// The database again, in the bytes that it was opened in.
+    pub(super) fn of(self, bytes: &[u8]) -> Db<'_> {
+        Db { bytes, page: self.page, meta: self.meta }
+    }
+}
+
 impl<'a> Db<'a> {
     /// Opens a file by the newer of its two metas, as etcd does.
     ///
@@ -78,6 +92,29 @@ impl<'a> Db<'a> {
         }
         let image = item.value.get(ELEMENT..).ok_or(fault("a bucket's header is cut short"))?;
         Ok(Tree { db: *self, root: Root::Inline { at: item.at, image } })
+    }
+
+    /// Where a slice of the file begins in it.
+    fn position(&self, slice: &[u8]) -> usize {
+        slice.as_ptr().addr() - self.bytes.as_ptr().addr()
+    }
+
+    /// The same pages of a file that is kept elsewhere.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { page: self.page, meta: self.meta }
+    }
+
+    /// Runs through every bucket: finds damage wherever a reader could come upon it.
+    ///
+    /// # Errors
+    /// The first damage.
+    pub fn check(&self) -> Result<(), Damage> {
+        for bucket in self.root().items() {
+            for item in self.open_bucket(&bucket?)?.items() {
+                item?;
+            }
+        }
+        Ok(())
     }
 
     /// The page of this number, overflow included. `from` is where the page begins that names it.
@@ -142,17 +179,18 @@ impl<'a> Tree<'a> {
     /// Its items, by key.
     #[must_use]
     pub fn items(&self) -> ItemIter<'a> {
-        let budget = self.db.meta.high_water;
-        let mut iter = ItemIter { db: self.db, path: Vec::new(), last: None, budget, fault: None };
-        let page = match self.root {
-            Root::Page(id) => self.db.page_at(id, 0),
-            Root::Inline { at, image } => inline_page(at, image),
+        ItemIter { db: self.db, cursor: self.cursor() }
+    }
+
+    /// The place before its first item.
+    pub(super) fn cursor(&self) -> Cursor {
+        let root = match self.root {
+            Root::Page(id) => Place::Page { id, from: 0 },
+            Root::Inline { at, image } => {
+                Place::Inline { at, start: self.db.position(image), len: image.len() }
+            }
         };
-        match page {
-            Ok(page) => iter.path.push((page, 0)),
-            Err(damage) => iter.fault = Some(damage),
-        }
-        iter
+        Cursor { path: vec![(root, 0)], last: None, budget: self.db.meta.high_water }
     }
 
     /// The item of one key, found by running through the tree: for the few keys of small buckets.
@@ -192,28 +230,47 @@ pub struct Item<'a> {
 #[derive(Debug)]
 pub struct ItemIter<'a> {
     db: Db<'a>,
-    /// The open pages from the root down, each with its next element.
-    path: Vec<(Page<'a>, usize)>,
-    last: Option<&'a [u8]>,
-    /// How many more pages there can be before one must have come twice.
-    budget: u64,
-    fault: Option<Damage>,
+    cursor: Cursor,
 }
 
-impl<'a> ItemIter<'a> {
-    fn advance(&mut self) -> Result<Option<Item<'a>>, Damage> {
-        if let Some(fault) = self.fault.take() {
-            return Err(fault);
-        }
-        while let Some((page, next)) = self.path.last_mut() {
+impl<'a> Iterator for ItemIter<'a> {
+    type Item = Result<Item<'a>, Damage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.cursor.next(self.db)
+    }
+}
+
+/// A place in a tree, without the file: whoever keeps the file gives it to each step.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor {
+    /// The open pages from the root down, each with its next element.
+    path: Vec<(Place, usize)>,
+    /// Where the last key lies in the file.
+    last: Option<(usize, usize)>,
+    /// How many more pages there can be before one must have come twice.
+    budget: u64,
+}
+
+/// Where a page is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Page { id: u64, from: u64 },
+    Inline { at: u64, start: usize, len: usize },
+}
+
+impl Cursor {
+    fn advance<'a>(&mut self, db: Db<'a>) -> Result<Option<Item<'a>>, Damage> {
+        while let Some((place, next)) = self.path.last_mut() {
+            let page = place.open(db)?;
             if *next == page.count {
                 self.path.pop();
                 continue;
             }
-            let (page, at) = (*page, *next);
+            let at = *next;
             *next += 1;
             match page.element(at)? {
-                Element::Value(item) => return self.in_order(item).map(Some),
+                Element::Value(item) => return self.in_order(db, item).map(Some),
                 Element::Child(id) => self.descend(id, page.at)?,
             }
         }
@@ -221,36 +278,42 @@ impl<'a> ItemIter<'a> {
     }
 
     fn descend(&mut self, id: u64, from: u64) -> Result<(), Damage> {
-        let page = self.db.page_at(id, from)?;
         self.budget = self
             .budget
             .checked_sub(1)
             .ok_or(Damage { at: from, why: "a page hangs in the tree twice" })?;
-        self.path.push((page, 0));
+        self.path.push((Place::Page { id, from }, 0));
         Ok(())
     }
 
-    fn in_order(&mut self, item: Item<'a>) -> Result<Item<'a>, Damage> {
+    fn in_order<'a>(&mut self, db: Db<'a>, item: Item<'a>) -> Result<Item<'a>, Damage> {
         if item.key.is_empty() || item.key.len() > KEY_MAX {
             return Err(Damage { at: item.at, why: "a key is empty or too long" });
         }
-        if self.last.is_some_and(|last| last >= item.key) {
+        let last = self.last.map(|(start, len)| &db.bytes[start..start + len]);
+        if last.is_some_and(|last| last >= item.key) {
             return Err(Damage { at: item.at, why: "keys do not rise" });
         }
-        self.last = Some(item.key);
+        self.last = Some((db.position(item.key), item.key.len()));
         Ok(item)
     }
-}
 
-impl<'a> Iterator for ItemIter<'a> {
-    type Item = Result<Item<'a>, Damage>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let item = self.advance();
+    /// The next item.
+    pub(super) fn next<'a>(&mut self, db: Db<'a>) -> Option<Result<Item<'a>, Damage>> {
+        let item = self.advance(db);
         if item.is_err() {
             self.path.clear();
         }
         item.transpose()
+    }
+}
+
+impl Place {
+    fn open(self, db: Db<'_>) -> Result<Page<'_>, Damage> {
+        match self {
+            Place::Page { id, from } => db.page_at(id, from),
+            Place::Inline { at, start, len } => inline_page(at, &db.bytes[start..start + len]),
+        }
     }
 }
 

@@ -32,10 +32,16 @@ impl Trailer {
     }
 }
 
+/// Whether a file of this length has a trailer.
+#[must_use]
+pub fn has_trailer(len: usize) -> bool {
+    len % SECTOR == LEN
+}
+
 /// Takes the trailer off a snapshot file and checks it. A file without one is a plain copy of a
 /// database, and `None`: whether that will do is the caller's decision, as in etcd.
 pub fn strip(file: &[u8]) -> Result<Option<&[u8]>, Damage> {
-    if file.len() % SECTOR != LEN {
+    if !has_trailer(file.len()) {
         return Ok(None);
     }
     let (db, trailer) = file.split_at(file.len() - LEN);

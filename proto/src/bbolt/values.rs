@@ -20,6 +20,9 @@ const TOMBSTONE_LEN: usize = 18;
 const SEPARATOR: u8 = b'_';
 const TOMBSTONE: u8 = b't';
 
+/// Where the schema's version stands in the bucket `meta`.
+pub(super) const STORAGE_VERSION: &[u8] = b"storageVersion";
+
 /// A revision as a key of the bucket `key`.
 pub(super) fn revision_key(revision: Revision, tombstone: bool) -> Bytes {
     let mut key = BytesMut::with_capacity(TOMBSTONE_LEN);

@@ -127,23 +127,28 @@ fn context_entry(context: &Bytes) -> raftpb::Entry {
 /// What a state on its way is announced with.
 #[must_use]
 pub fn snapshot(index: Index, term: Term, config: &Config) -> raftpb::Snapshot {
-    let ids = |set: &std::collections::BTreeSet<NodeId>| set.iter().map(|id| id.0).collect();
-    let conf_state = raftpb::ConfState {
-        voters: ids(&config.voters),
-        learners: ids(&config.learners),
-        voters_outgoing: ids(&config.outgoing),
-        learners_next: ids(&config.learners_next),
-        auto_leave: Some(config.auto_leave),
-    };
     let metadata = raftpb::SnapshotMetadata {
-        conf_state: Some(conf_state),
+        conf_state: Some(conf_state(config)),
         index: Some(index.0),
         term: Some(term.0),
     };
     raftpb::Snapshot { data: None, metadata: Some(metadata) }
 }
 
-fn config(state: &raftpb::ConfState) -> Config {
+/// A configuration as messages and etcd's log have it.
+pub(crate) fn conf_state(config: &Config) -> raftpb::ConfState {
+    let ids = |set: &std::collections::BTreeSet<NodeId>| set.iter().map(|id| id.0).collect();
+    raftpb::ConfState {
+        voters: ids(&config.voters),
+        learners: ids(&config.learners),
+        voters_outgoing: ids(&config.outgoing),
+        learners_next: ids(&config.learners_next),
+        auto_leave: Some(config.auto_leave),
+    }
+}
+
+/// And back.
+pub(crate) fn config(state: &raftpb::ConfState) -> Config {
     let ids = |ids: &[u64]| ids.iter().map(|id| NodeId(*id)).collect();
     Config {
         voters: ids(&state.voters),
