@@ -16,9 +16,10 @@ COPY . .
 # Equal sources make equal binaries: the paths in them are this stage's, whoever builds.
 ENV CARGO_INCREMENTAL=0
 RUN set -e; \
-    cargo build --release --locked -p keel-cli --bin etcd --bin etcdctl --bin keel-sbom; \
+    cargo build --release --locked -p keel-cli --bin etcd --bin etcdctl --bin etcdutl \
+      --bin keel-sbom; \
     mkdir -p /out/bin /out/share; \
-    for name in etcd etcdctl; do strip -o /out/bin/$name target/release/$name; done; \
+    for name in etcd etcdctl etcdutl; do strip -o /out/bin/$name target/release/$name; done; \
     cargo metadata --locked --format-version 1 \
       | target/release/keel-sbom keel-cli > /out/share/etcd.cdx.json
 # The runtime image's root: etcd, the loader and libraries that it names, certificates, the users,

@@ -210,6 +210,16 @@ impl MapDisk {
     }
 }
 
+/// A whole file that a lock keeps others from writing, which lives as long as any slice of it.
+pub(crate) fn map_locked(file: std::fs::File) -> io::Result<Bytes> {
+    map::whole(file)
+}
+
+/// A place for bytes that come and go, in a directory that need not be a member's.
+pub(crate) fn unnamed(dir: &std::path::Path) -> io::Result<Box<dyn Spill>> {
+    Ok(Box::new(Unnamed { file: files::unnamed(dir)?, len: 0, shared: 0 }))
+}
+
 /// A file without a name: nothing of it is left when it is closed and no part of it is in use,
 /// however that comes.
 struct Unnamed {

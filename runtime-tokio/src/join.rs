@@ -53,9 +53,19 @@ pub(crate) async fn has_run<N: Net>(net: &N, config: &Config) -> bool {
 /// What this member tells others of itself must be what `--initial-cluster` says of it.
 pub(crate) async fn check_advertised<N: Net>(net: &N, config: &Config) -> Result<(), Failure> {
     let Some(listed) = config.cluster.members.get(&config.node.id) else { return Ok(()) };
-    let (advertised, name) = (&config.advertise_peer_urls, &config.node.name);
-    let Err(why) = same(net, advertised, &listed.peer_urls).await else { return Ok(()) };
-    let mut missing = listed.peer_urls.iter().filter(|url| !advertised.contains(url)).peekable();
+    advertised_as_listed(net, &config.node.name, &config.advertise_peer_urls, &listed.peer_urls)
+        .await
+}
+
+/// The same for any member, by its name.
+pub(crate) async fn advertised_as_listed<N: Net>(
+    net: &N,
+    name: &str,
+    advertised: &[String],
+    listed: &[String],
+) -> Result<(), Failure> {
+    let Err(why) = same(net, advertised, listed).await else { return Ok(()) };
+    let mut missing = listed.iter().filter(|url| !advertised.contains(url)).peekable();
     if missing.peek().is_some() {
         let missing: Vec<String> = missing.map(|url| format!("{name}={url}")).collect();
         return Err(Failure::new(format!(
@@ -64,8 +74,8 @@ pub(crate) async fn check_advertised<N: Net>(net: &N, config: &Config) -> Result
             advertised.join(",")
         )));
     }
-    let extra = advertised.iter().filter(|url| !listed.peer_urls.contains(url)).cloned();
-    let listed: Vec<String> = listed.peer_urls.iter().map(|url| format!("{name}={url}")).collect();
+    let extra = advertised.iter().filter(|url| !listed.contains(url)).cloned();
+    let listed: Vec<String> = listed.iter().map(|url| format!("{name}={url}")).collect();
     Err(Failure::new(format!(
         "--initial-advertise-peer-urls has {} but missing from --initial-cluster={} ({why})",
         extra.collect::<Vec<_>>().join(","),

@@ -63,7 +63,7 @@ enum Sink {
 }
 
 /// What a line says, besides its level and message.
-pub(crate) type Fields<'a> = &'a [(&'a str, Value)];
+pub type Fields<'a> = &'a [(&'a str, Value)];
 
 impl Journal {
     /// Opens the outputs.
@@ -111,25 +111,25 @@ impl Journal {
 
     /// Writes a line at debug level.
     #[track_caller]
-    pub(crate) fn debug(&self, msg: &str, fields: Fields<'_>) {
+    pub fn debug(&self, msg: &str, fields: Fields<'_>) {
         self.line(Level::Debug, None, msg, fields);
     }
 
     /// Writes a line at info level.
     #[track_caller]
-    pub(crate) fn info(&self, msg: &str, fields: Fields<'_>) {
+    pub fn info(&self, msg: &str, fields: Fields<'_>) {
         self.line(Level::Info, None, msg, fields);
     }
 
     /// Writes a line at warn level.
     #[track_caller]
-    pub(crate) fn warn(&self, msg: &str, fields: Fields<'_>) {
+    pub fn warn(&self, msg: &str, fields: Fields<'_>) {
         self.line(Level::Warn, None, msg, fields);
     }
 
     /// Writes a line at error level.
     #[track_caller]
-    pub(crate) fn error(&self, msg: &str, fields: Fields<'_>) {
+    pub fn error(&self, msg: &str, fields: Fields<'_>) {
         self.line(Level::Error, None, msg, fields);
     }
 

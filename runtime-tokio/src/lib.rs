@@ -35,6 +35,7 @@ pub mod journal;
 mod links;
 pub mod net;
 mod notes;
+pub mod offline;
 mod peers;
 mod recover;
 mod remember;

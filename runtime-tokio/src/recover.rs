@@ -95,7 +95,7 @@ impl From<Trouble> for Failure {
 }
 
 /// The operator's line about damage.
-fn damaged(dir: &Path, damage: &Damage) -> Trouble {
+pub(crate) fn damaged(dir: &Path, damage: &Damage) -> Trouble {
     let Damage { file, at, why } = damage;
     let file = dir.join(file.name());
     let line = format!("{}: damaged at offset {at}: {why}; {WAY_OUT}", file.display());

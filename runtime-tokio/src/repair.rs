@@ -15,7 +15,7 @@ use crate::join::{self, Told};
 use crate::journal::Journal;
 use crate::links::{Grpc, http1};
 use crate::net::Net;
-use keel_core::disk::Lane;
+use crate::offline::carry_out;
 use keel_core::members::Member;
 use keel_core::node::{Named, Restored, repaired};
 use keel_core::planner::Options;
@@ -87,26 +87,6 @@ pub(crate) async fn repair<N: Net, D: Disk>(
     let fields = [("index", index.0.into()), ("damaged-data", aside.into())];
     journal.info("took the state from the other members", &fields);
     Ok(())
-}
-
-/// Carries out plans until both lanes are idle.
-async fn carry_out<D: Disk>(disk: &mut D, planner: &mut Planner) -> Result<(), Failure> {
-    let mut plans = 0;
-    loop {
-        for lane in [Lane::Log, Lane::Bulk] {
-            while let Some(plan) = planner.poll(lane) {
-                disk.submit(plan);
-                plans += 1;
-            }
-        }
-        if plans == 0 {
-            return Ok(());
-        }
-        let end = disk.done().await;
-        end.result?;
-        plans -= 1;
-        planner.done(end.plan);
-    }
 }
 
 async fn attempt<N: Net, D: Disk>(net: &N, disk: &mut D, config: &Config) -> Result<Found, Miss> {

@@ -25,7 +25,10 @@ pub(crate) async fn same<N: Net>(net: &N, one: &[String], other: &[String]) -> R
         return Ok(());
     }
     let (one, other) = (resolved(net, one).await?, resolved(net, other).await?);
-    if one == other { Ok(()) } else { Err(format!("resolved urls: {one:?} != {other:?}")) }
+    match one.iter().zip(&other).find(|(one, other)| one != other) {
+        None => Ok(()),
+        Some((one, other)) => Err(format!("resolved urls: {one:?} != {other:?}")),
+    }
 }
 
 fn sorted(mut urls: Vec<String>) -> Vec<String> {

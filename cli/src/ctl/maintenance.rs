@@ -5,12 +5,12 @@ use super::args::{Alarm, Snapshot};
 use super::client::Client;
 use super::json;
 use super::output::{Output, human};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::progress;
 use keel_proto::pb::etcdserverpb as pb;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Instant;
 
 pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Result<(), Failed> {
@@ -108,7 +108,7 @@ async fn save(client: &Client, path: &str) -> Result<(i64, String), Failed> {
     let mut file = File::create(path).map_err(|error| disk(path, &error))?;
     let request = pb::SnapshotRequest {};
     let mut pieces = client.maintenance().snapshot(request).await?.into_inner();
-    let bar = bar();
+    let bar = progress::bytes(0);
     let mut hash = Sha256::new();
     let mut size: u64 = 0;
     let mut version = String::new();
@@ -137,17 +137,4 @@ async fn save(client: &Client, path: &str) -> Result<(i64, String), Failed> {
     }
     file.sync_all().map_err(|error| disk(path, &error))?;
     Ok((i64::try_from(size).unwrap_or(i64::MAX), version))
-}
-
-/// A bar for a person's terminal; nothing for a pipe.
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style =
-        ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-    match style {
-        Ok(style) => ProgressBar::new(0).with_style(style),
-        Err(_) => ProgressBar::new(0),
-    }
 }

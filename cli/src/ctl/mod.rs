@@ -14,7 +14,7 @@ mod keys;
 mod lease;
 mod maintenance;
 mod member;
-mod output;
+pub(crate) mod output;
 mod perf;
 mod txn;
 mod watch;
@@ -30,13 +30,13 @@ use tonic::Status;
 /// Why a command ended badly: what to say, and etcd's exit code for it.
 #[derive(Debug)]
 pub(crate) struct Failed {
-    line: String,
-    code: u8,
+    pub(crate) line: String,
+    pub(crate) code: u8,
 }
 
 impl Failed {
     /// Arguments that do not fit.
-    fn arguments(line: impl Into<String>) -> Failed {
+    pub(crate) fn arguments(line: impl Into<String>) -> Failed {
         Failed { line: line.into(), code: 128 }
     }
 
@@ -46,12 +46,12 @@ impl Failed {
     }
 
     /// A value of a flag that means nothing.
-    fn feature(line: impl Into<String>) -> Failed {
+    pub(crate) fn feature(line: impl Into<String>) -> Failed {
         Failed { line: line.into(), code: 4 }
     }
 
     /// Anything else.
-    fn plain(line: impl Into<String>) -> Failed {
+    pub(crate) fn plain(line: impl Into<String>) -> Failed {
         Failed { line: line.into(), code: 1 }
     }
 

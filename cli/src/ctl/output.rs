@@ -26,11 +26,11 @@ pub(super) struct Output {
 }
 
 /// What a format cannot show.
-pub(super) const NO_FORM: &str = "unsupported output format";
+pub(crate) const NO_FORM: &str = "unsupported output format";
 /// What etcd says where an answer has no protobuf.
-pub(super) const NO_PROTOBUF: &str = "protobuf not supported as output format";
+pub(crate) const NO_PROTOBUF: &str = "protobuf not supported as output format";
 /// What etcd says where an answer has no table.
-pub(super) const NO_TABLE: &str = "table not supported as output format";
+pub(crate) const NO_TABLE: &str = "table not supported as output format";
 
 impl Output {
     pub(super) fn bytes(self, bytes: &[u8]) -> Vec<u8> {
@@ -197,13 +197,13 @@ impl Output {
 }
 
 /// Writes to standard output. A reader that went away is a reason to end.
-pub(super) fn print(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn print(bytes: &[u8]) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| error.to_string())
 }
 
 /// A table as etcd draws it: heads in the middle, numbers and truths to the right.
-pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([heads[column].chars().count()]).max().unwrap_or(0)
@@ -244,7 +244,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Bytes as people read them, in powers of ten.
-pub(super) fn human(bytes: i64) -> String {
+pub(crate) fn human(bytes: i64) -> String {
     let mut value = bytes as f64;
     if bytes < 10 {
         return format!("{bytes} B");

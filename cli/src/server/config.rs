@@ -2,10 +2,10 @@
 
 use super::settings::{Refused, Settings};
 use super::{duration, urls};
+use crate::initial::Initial as InitialCluster;
 use keel_core::NodeId;
-use keel_core::members::{Cluster, Member};
+use keel_core::members::Cluster;
 use keel_core::node::AutoCompaction;
-use keel_proto::ids;
 use keel_proto::service::CLUSTER_VERSION;
 use keel_runtime_tokio::{
     Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
@@ -215,39 +215,11 @@ fn cluster(
         "" => peer_urls.iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(","),
         written => written.to_owned(),
     };
-    let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for pair in written.split(',') {
-        let Some((member, url)) = pair.trim().split_once('=') else {
-            return Err(Refused::value(format!("--initial-cluster {pair:?} is not name=url")));
-        };
-        let url = keel_proto::urls::normal(url).map_err(Refused::value)?;
-        members.entry(member.to_owned()).or_default().push(url);
-    }
-    let Some(mine) = members.get_mut(name) else {
-        return Err(Refused::value(format!(
-            "couldn't find local name {name:?} in the initial cluster configuration"
-        )));
-    };
-    mine.sort();
+    let initial = InitialCluster::parse(&written).map_err(Refused::value)?;
+    let mine = initial.urls_of(name).map_err(Refused::value)?;
     let token = settings.text("initial-cluster-token");
-    let id = ids::member(mine, token);
-    let mut cluster = Cluster::default();
-    for (member, mut peer_urls) in members {
-        peer_urls.sort();
-        let id = ids::member(&peer_urls, token);
-        let before = cluster.members.insert(
-            id,
-            Member { name: member.clone(), peer_urls: peer_urls.clone(), ..Member::default() },
-        );
-        if let Some(before) = before {
-            return Err(Refused::value(format!(
-                "--initial-cluster: {} and {member} have the same peer URLs {peer_urls:?}",
-                before.name
-            )));
-        }
-    }
-    cluster.id = ids::cluster(cluster.members.keys().copied());
-    Ok((cluster, id))
+    let cluster = initial.cluster(token).map_err(Refused::value)?;
+    Ok((cluster, crate::initial::id(mine, token)))
 }
 
 /// Whether an empty disk begins a cluster or joins one.

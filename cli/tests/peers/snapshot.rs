@@ -51,3 +51,55 @@ fn a_snapshot_of_ours_restores_into_a_real_etcd() {
         assert_eq!(hash(&restored.addr).await, hash(&pair.ours.addr).await);
     });
 }
+
+/// etcd's snapshot as a member of ours, with and without a raised revision: the same data as its
+/// own tool and server make of it.
+#[test]
+fn a_snapshot_of_etcds_restores_into_ours() {
+    with_peers(async |peers| {
+        let pair = Pair::start(peers).await;
+        for n in 0..500_u32 {
+            let put = pb::PutRequest {
+                key: format!("key{:03}", n % 130).into(),
+                value: vec![b'v'; if n % 90 == 0 { 20_000 } else { 40 }].into(),
+                ..Default::default()
+            };
+            let method = Method::new("/etcdserverpb.KV/Put");
+            once(&pair.theirs.addr, &method, &put.encode_to_vec()).await.expect("a put");
+        }
+        let gone = pb::DeleteRangeRequest { key: "key007".into(), ..Default::default() };
+        let method = Method::new("/etcdserverpb.KV/DeleteRange");
+        once(&pair.theirs.addr, &method, &gone.encode_to_vec()).await.expect("a deletion");
+        let compact = pb::CompactionRequest { revision: 300, physical: true };
+        let method = Method::new("/etcdserverpb.KV/Compact");
+        once(&pair.theirs.addr, &method, &compact.encode_to_vec()).await.expect("a compaction");
+        let file = pair.dir.path().join("theirs.db");
+        let file = file.to_str().expect("a path");
+        run(&peers.etcdctl, &["--endpoints", &pair.theirs.addr, "snapshot", "save", file]);
+
+        let utl = Path::new(env!("CARGO_BIN_EXE_etcdutl"));
+        let mut hashes = vec![hash(&pair.theirs.addr).await];
+        for (name, flags) in
+            [("plain", &[][..]), ("raised", &["--bump-revision=1000", "--mark-compacted"])]
+        {
+            let mut found = Vec::new();
+            // Ours reads the file first: theirs may change it.
+            for (whose, tool, server) in [
+                ("ours", utl, Path::new(env!("CARGO_BIN_EXE_etcd"))),
+                ("theirs", &*peers.etcdutl, &*peers.etcd),
+            ] {
+                let home = format!("{name}-{whose}");
+                let data = pair.dir.path().join(&home).join("data");
+                std::fs::create_dir_all(data.parent().expect("a parent")).expect("a directory");
+                let data = data.to_str().expect("a path");
+                run(tool, &[&["snapshot", "restore", file, "--data-dir", data], flags].concat());
+                let server = start(&home, server, pair.dir.path(), &[]).await;
+                found.push(hash(&server.addr).await);
+            }
+            assert_eq!(found[0], found[1], "{name}");
+            hashes.extend(found);
+        }
+        assert_eq!(hashes[0], hashes[1], "a restored member holds what was saved");
+        assert_eq!(hashes[3].1, hashes[0].1 + 1000, "the revision goes on higher");
+    });
+}

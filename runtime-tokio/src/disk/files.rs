@@ -107,11 +107,7 @@ impl Files {
 
     /// A file that has no name any more.
     pub(super) fn unnamed(&self) -> io::Result<fs::File> {
-        let path = self.dir.path().join("member/incoming.tmp");
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        fs::remove_file(&path)?;
-        Ok(file)
+        unnamed(&self.dir.path().join(MEMBER))
     }
 
     /// A failure on one of the files.
@@ -314,6 +310,20 @@ impl Files {
         let home = path.parent().expect("a file's name has a directory in it");
         sync_dir(home)
     }
+}
+
+/// A file without a name in a directory.
+pub(super) fn unnamed(dir: &Path) -> io::Result<fs::File> {
+    let path = dir.join(format!("incoming-{}.tmp", std::process::id()));
+    // A crash may have left one, and a stranger could have put a link there.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// Makes the directories that are missing.

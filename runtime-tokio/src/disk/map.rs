@@ -75,6 +75,32 @@ pub(super) fn read(handle: &fs::File, part: Range<u64>) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(map))
 }
 
+/// A whole file, as memory that the kernel may drop and read again, and the file with its lock.
+pub(super) fn whole(handle: fs::File) -> io::Result<Bytes> {
+    if handle.metadata()?.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    // SAFETY: the mapping is as long as the file is now. Whoever writes such a file, be it etcd's
+    // database or a member's data directory, does so under an exclusive lock, and the caller holds
+    // a shared one: on this file, which stays open in `Locked` as long as the mapping lives, or on
+    // the directory that it lies in. So nobody shortens it or changes its bytes meanwhile.
+    let map = unsafe { MmapOptions::new().map(&handle)? };
+    map.advise(Advice::Sequential)?;
+    Ok(Bytes::from_owner(Locked { map, _handle: handle }))
+}
+
+/// A mapping, and the descriptor that the lock is on.
+struct Locked {
+    map: memmap2::Mmap,
+    _handle: fs::File,
+}
+
+impl AsRef<[u8]> for Locked {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 /// Writes a part of a file out and waits until the device has it, without a flush. So a long
 /// background write has one piece on its way, and a commit's sync never stands behind a megabyte.
 pub(super) fn write_out(handle: &fs::File, at: u64, len: u64) -> io::Result<()> {

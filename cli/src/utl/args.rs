@@ -1,0 +1,163 @@
+//! The command line, as clap reads it. What etcd checks later than its parser is text here.
+
+use super::{command, report};
+use crate::ctl::Failed;
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// An administrative command line tool for etcd3 and keel.
+#[derive(Debug, Parser)]
+#[command(
+    name = "etcdutl",
+    disable_version_flag = true,
+    infer_subcommands = true,
+    arg_required_else_help = true
+)]
+pub(super) struct Args {
+    /// How long a lock is waited for; 0 is for ever.
+    #[arg(long, global = true, default_value = "10s")]
+    pub(super) timeout: String,
+    /// The output's form: fields, json, protobuf, simple or table.
+    #[arg(short = 'w', long, global = true, default_value = "simple")]
+    pub(super) write_out: String,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Defragments the storage of a member that does not run.
+    Defrag {
+        /// Required: the member's data directory.
+        #[arg(long)]
+        data_dir: Option<String>,
+    },
+    /// Manages snapshots.
+    #[command(infer_subcommands = true)]
+    Snapshot {
+        #[command(subcommand)]
+        command: Snapshot,
+    },
+    /// Prints the KV history hash of a database file or a data directory.
+    Hashkv {
+        /// The file or directory.
+        words: Vec<String>,
+        /// Up to this revision; zero is the latest.
+        #[arg(long, default_value = "0", allow_hyphen_values = true)]
+        rev: String,
+    },
+    /// Prints the version of etcdutl.
+    Version,
+    /// Generates a completion script.
+    Completion {
+        /// bash, zsh, fish or powershell.
+        words: Vec<String>,
+    },
+    /// Makes a data directory fit another version of etcd.
+    Migrate(Migrate),
+}
+
+/// `snapshot`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Snapshot {
+    /// Gets the status of a snapshot file, or of a data directory.
+    Status {
+        /// The file or directory.
+        words: Vec<String>,
+    },
+    /// Restores a snapshot to the data directory of a member of a new cluster.
+    Restore(Box<Restore>),
+}
+
+/// `snapshot restore`.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Restore {
+    /// The snapshot file.
+    pub(super) words: Vec<String>,
+    /// Where to make the data directory; `<name>.etcd` where it is not said.
+    #[arg(long, default_value = "")]
+    pub(super) data_dir: String,
+    /// Where to put the log, if not in the data directory.
+    #[arg(long, default_value = "")]
+    pub(super) wal_dir: String,
+    /// Who begins the new cluster: name=URL,name=URL.
+    #[arg(long, default_value = "default=http://localhost:2380")]
+    pub(super) initial_cluster: String,
+    /// The new cluster's token.
+    #[arg(long, default_value = "etcd-cluster")]
+    pub(super) initial_cluster_token: String,
+    /// Where peers will reach this member, separated by commas.
+    #[arg(long, default_value = "http://localhost:2380")]
+    pub(super) initial_advertise_peer_urls: String,
+    /// This member's name.
+    #[arg(long, default_value = "default")]
+    pub(super) name: String,
+    /// Take a file without a hash, or with a wrong one: a copy of a member's database.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true"
+    )]
+    pub(super) skip_hash_check: String,
+    /// Known for etcd's sake: files are mapped as long as they are, so it only shows in the log.
+    #[arg(long, default_value = "10737418240", allow_hyphen_values = true)]
+    pub(super) initial_memory_map_size: String,
+    /// How much higher revisions go on.
+    #[arg(long, default_value = "0", allow_hyphen_values = true)]
+    pub(super) bump_revision: String,
+    /// Compact all before the raised revision: required with --bump-revision, else disallowed.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true"
+    )]
+    pub(super) mark_compacted: String,
+}
+
+/// `migrate`.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Migrate {
+    /// Required: the data directory.
+    #[arg(long)]
+    pub(super) data_dir: Option<String>,
+    /// Required: the version of etcd, as X.Y; 3.5 at least.
+    #[arg(long)]
+    pub(super) target_version: Option<String>,
+    /// Override the version where the migration fails.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true"
+    )]
+    pub(super) force: String,
+}
+
+/// Writes a completion script.
+pub(super) fn complete(words: &[String]) -> Result<(), Failed> {
+    let [word] = words else { return Err(exactly_one(words)) };
+    let shell = match word.as_str() {
+        "bash" => Shell::Bash,
+        "zsh" => Shell::Zsh,
+        "fish" => Shell::Fish,
+        "powershell" => Shell::PowerShell,
+        _ => {
+            let line = format!("invalid argument {word:?} for \"etcdutl completion\"");
+            return Err(Failed::plain(line));
+        }
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "etcdutl", &mut script);
+    report::print(&String::from_utf8_lossy(&script))
+}
+
+/// What etcd says where a command wants one word.
+pub(super) fn exactly_one(words: &[String]) -> Failed {
+    Failed::plain(format!("accepts 1 arg(s), received {}", words.len()))
+}
