@@ -18,6 +18,7 @@ pub mod desk;
 pub mod handle;
 pub mod hub;
 pub mod ids;
+pub mod import;
 pub mod metrics;
 pub mod pb;
 pub mod peer;

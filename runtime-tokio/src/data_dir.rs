@@ -51,24 +51,6 @@ impl DataDir {
         &self.path
     }
 
-    /// Refuses a directory that etcd has written: its files are not ours to add to.
-    ///
-    /// # Errors
-    ///
-    /// Names etcd's files and what to do.
-    pub fn refuse_foreign(&self) -> Result<(), Failure> {
-        for foreign in ["member/wal", "member/snap"] {
-            let at = self.path.join(foreign);
-            if at.exists() {
-                return Err(Failure::new(format!(
-                    "--data-dir: {} is etcd's: take a snapshot with etcdctl and start from it in an empty directory",
-                    at.display()
-                )));
-            }
-        }
-        Ok(())
-    }
-
     /// Makes a directory inside it, durably.
     pub(crate) fn make(&self, inside: &str) -> Result<(), DiskFailure> {
         let mut path = self.path.clone();

@@ -29,6 +29,7 @@ mod gather;
 mod health;
 mod heart;
 mod hub;
+mod import;
 mod init_daemon;
 mod join;
 pub mod journal;
@@ -54,4 +55,5 @@ pub use config::{
 };
 pub use failure::Failure;
 pub use health::ask_ready;
+pub use import::EtcdDir;
 pub use run::{Running, World, run, start};

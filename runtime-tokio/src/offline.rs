@@ -226,17 +226,20 @@ impl Made {
         mut self,
         options: Options,
         write: Write,
-        checkpoint: Arc<Checkpoint>,
+        checkpoint: Option<Arc<Checkpoint>>,
     ) -> Result<(), Failure> {
-        let bytes = checkpoint.kv.usage().total.cast_unsigned();
+        let bytes = checkpoint.as_ref().map_or(0, |it| it.kv.usage().total.cast_unsigned());
         let options = Options {
             segment_bytes: SEGMENT_BYTES,
             state_bytes: options.state_bytes.min(bytes.max(SEGMENT_BYTES)),
             ..options
         };
         let mut planner = Planner::create(options);
+        // Entries behind a checkpoint wait in the log until it is durable.
+        if let Some(checkpoint) = checkpoint {
+            planner.store(Mark(1), checkpoint);
+        }
         planner.persist(Mark(1), write);
-        planner.store(Mark(1), checkpoint);
         carry_out(&mut self.disk, &mut planner).await?;
         // Its name must be as durable as what is in it.
         let parent = match self.dir.parent() {

@@ -9,6 +9,7 @@ use crate::disk::{Disk, MapDisk};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::heart::Heart;
+use crate::import::take_over;
 use crate::journal::Journal;
 use crate::net::{Net, TcpNet};
 use crate::peers;
@@ -93,16 +94,16 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let journal = Journal::open(&config.log, clock)?;
     // The directory before the ports: SO_REUSEPORT would let a second server bind.
     let mut dir = DataDir::lock(&config.data_dir)?;
+    let runtime = executor()?;
+    banner::beginning(&journal, &config);
+    runtime.block_on(take_over(dir.path(), config.wal_dir.as_deref(), &journal))?;
     if let Some(logs) = &config.wal_dir {
         dir = dir.with_logs(logs)?;
     }
-    dir.refuse_foreign()?;
-    banner::beginning(&journal, &config);
     probe(&config)?;
     let disk = MapDisk::open(dir, config.backend)?;
     let init_socket = std::env::var_os("NOTIFY_SOCKET");
     let world = World { net: TcpNet, disk, clock, seed: entropy::seed()?, journal, init_socket };
-    let runtime = executor()?;
     LocalSet::new().block_on(&runtime, serve(Arc::new(config), world))
 }
 

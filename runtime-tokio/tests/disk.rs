@@ -103,12 +103,3 @@ fn a_directory_has_one_server() {
     drop(first);
     DataDir::lock(home.path()).expect("the lock went with its holder");
 }
-
-#[test]
-fn etcds_directory_is_refused() {
-    let home = tempfile::tempdir().expect("there is room");
-    std::fs::create_dir_all(home.path().join("member/wal")).expect("it can be made");
-    let dir = DataDir::lock(home.path()).expect("nobody else uses it");
-    let line = dir.refuse_foreign().expect_err("etcd's log is in it").to_string();
-    assert!(line.contains("member/wal"), "{line}");
-}

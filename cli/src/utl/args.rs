@@ -128,6 +128,9 @@ pub(super) struct Migrate {
     /// Required: the version of etcd, as X.Y; 3.5 at least.
     #[arg(long)]
     pub(super) target_version: Option<String>,
+    /// For a data directory of keel's: where to write one of etcd's.
+    #[arg(long)]
+    pub(super) output_dir: Option<String>,
     /// Override the version where the migration fails.
     #[arg(
         long,

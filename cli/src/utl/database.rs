@@ -10,8 +10,9 @@ use crate::progress;
 use keel_core::{Refusal, mvcc};
 use keel_proto::bbolt::{self, Summing, Survey};
 use keel_runtime_tokio::offline::{lock, map_open};
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -113,7 +114,7 @@ pub(super) fn defrag(common: &Common, data_dir: Option<String>) -> Result<(), Fa
 
 fn defragmented(common: &Common, data_dir: &str) -> Result<(), Failed> {
     let begun = Instant::now();
-    if Source::is_ours(common, data_dir)? {
+    if Source::open_ours(common, data_dir)?.is_some() {
         common.journal.info(
             "nothing to defragment: keel rewrites files that are half dead while it runs",
             &[("path", data_dir.into())],
@@ -160,7 +161,7 @@ pub(super) fn rewrite(
     let shown = db.display().to_string();
     let cannot = |verb: &'static str| {
         let shown = shown.clone();
-        move |error: std::io::Error| go::path(verb, &shown, &error)
+        move |error: io::Error| go::path(verb, &shown, &error)
     };
     let old = File::open(db).map_err(cannot("open"))?;
     // Nobody may read what is about to go, or write it. The lock is the open file's, so it
@@ -171,8 +172,10 @@ pub(super) fn rewrite(
     while !survey.step(usize::MAX) {}
     let beside = db.with_file_name("db.tmp.defrag");
     let permissions = fs::metadata(db).map_err(cannot("stat"))?.permissions();
-    let written = write(survey.finish(), &beside, permissions);
-    let placed = written.and_then(|()| fs::rename(&beside, db));
+    let written = write(survey.finish(), &beside);
+    let placed = written
+        .and_then(|()| fs::set_permissions(&beside, permissions))
+        .and_then(|()| fs::rename(&beside, db));
     if let Err(error) = placed {
         // Half a database is of no use to anybody.
         let _ = fs::remove_file(&beside);
@@ -183,20 +186,22 @@ pub(super) fn rewrite(
 }
 
 /// Writes a database file, durably.
-pub(super) fn write(
-    mut export: bbolt::Export,
-    path: &Path,
-    permissions: fs::Permissions,
-) -> std::io::Result<()> {
+pub(super) fn write(mut export: bbolt::Export, path: &Path) -> io::Result<()> {
     let bar = progress::bytes(export.total_len());
-    let mut file = File::create(path)?;
-    file.set_permissions(permissions)?;
+    let mut file = private().write(true).create(true).truncate(true).open(path)?;
     while let Some(piece) = export.next_piece(PIECE) {
         file.write_all(&piece)?;
         bar.inc(piece.len() as u64);
     }
     bar.finish_and_clear();
     file.sync_all()
+}
+
+/// A file that only its owner may read, as etcd's are.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
 }
 
 /// What etcd says of flags that are missing.

@@ -2,13 +2,15 @@
 
 use super::args::Migrate;
 use super::database::{required, rewrite};
+use super::home::write_etcd;
 use super::source::{Source, damaged, database_of, size_of, wal_of};
 use super::{Common, go};
 use crate::ctl::Failed;
 use keel_core::Index;
-use keel_proto::bbolt::{Backend, copy_at_version};
+use keel_proto::bbolt::{Backend, at_version, copy};
 use keel_proto::wal::Wal;
-use keel_runtime_tokio::offline::map;
+use keel_runtime_tokio::offline::{Stopped, map};
+use std::path::Path;
 
 /// A version of the schema: major and minor.
 type Version = (u64, u64);
@@ -29,12 +31,21 @@ pub(super) fn run(common: &Common, migrate: Migrate) -> Result<(), Failed> {
         (Some(_), None) => return Err(required(&["target-version"])),
     };
     let target = parse(&target).map_err(Failed::arguments)?;
-    if Source::is_ours(common, &data_dir)? {
-        common.journal.info(
-            "nothing to migrate: keel's own files have one form for all versions of etcd",
-            &[("data-dir", data_dir.into())],
-        );
-        return Ok(());
+    match (Source::open_ours(common, &data_dir)?, migrate.output_dir) {
+        (Some(stopped), Some(out)) => return home(common, &stopped, &out, target),
+        (Some(_), None) => {
+            common.journal.info(
+                "nothing to migrate: keel's own files have one form for all versions of etcd; \
+                 with --output-dir a data directory of etcd's is written",
+                &[("data-dir", data_dir.into())],
+            );
+            return Ok(());
+        }
+        (None, Some(_)) => {
+            let line = "--output-dir is for a data directory of keel's: etcd's is changed in place";
+            return Err(Failed::arguments(line));
+        }
+        (None, None) => {}
     }
     let db = database_of(&data_dir);
     size_of(&db)?;
@@ -62,7 +73,7 @@ pub(super) fn run(common: &Common, migrate: Migrate) -> Result<(), Failed> {
     drop(bytes);
     match steps(common, current, target, &wal) {
         Ok(steps) => {
-            rewrite(common, &db, |bytes| copy_at_version(bytes, stored(target).as_deref()))?;
+            rewrite(common, &db, |bytes| Ok(at_version(copy(bytes)?, stored(target).as_deref())))?;
             for step in steps {
                 let version = long(step).into();
                 common.journal.info("updated storage version", &[("new-storage-version", version)]);
@@ -72,7 +83,7 @@ pub(super) fn run(common: &Common, migrate: Migrate) -> Result<(), Failed> {
         Err(why) if force => {
             let error = why.as_str().into();
             common.journal.info("normal migrate failed, trying with force", &[("error", error)]);
-            rewrite(common, &db, |bytes| copy_at_version(bytes, stored(target).as_deref()))?;
+            rewrite(common, &db, |bytes| Ok(at_version(copy(bytes)?, stored(target).as_deref())))?;
             if target < SAYS_ITS_VERSION {
                 common.journal.warn("forcefully cleared storage version", &[]);
             } else {
@@ -84,6 +95,22 @@ pub(super) fn run(common: &Common, migrate: Migrate) -> Result<(), Failed> {
         }
         Err(why) => Err(Failed::plain(why)),
     }
+}
+
+/// Writes what etcd of that version starts on.
+fn home(common: &Common, stopped: &Stopped, out: &str, target: Version) -> Result<(), Failed> {
+    if target > NEWEST {
+        return Err(Failed::plain(format!("version {:?} is not supported", long(target))));
+    }
+    let written = write_etcd(stopped, Path::new(out), target, stored(target).as_deref())?;
+    let fields = [
+        ("output-dir", out.into()),
+        ("index", written.index.0.into()),
+        ("revision", written.revision.into()),
+        ("entries", written.entries.into()),
+    ];
+    common.journal.info("wrote a data directory of etcd's", &fields);
+    Ok(())
 }
 
 /// Reads `X.Y`.

@@ -9,6 +9,7 @@
 mod args;
 mod database;
 mod go;
+mod home;
 mod migrate;
 mod report;
 mod restore;

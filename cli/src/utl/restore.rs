@@ -147,5 +147,5 @@ async fn write(common: &Common, plan: &Plan, snapshot: &[u8]) -> Result<(), Fail
         );
     }
     let options = Options { cluster: id, node: plan.me, ..Options::default() };
-    made.finish(options, write, checkpoint).await.map_err(plain)
+    made.finish(options, write, Some(checkpoint)).await.map_err(plain)
 }

@@ -6,12 +6,13 @@ use crate::progress;
 use bytes::Bytes;
 use keel_core::node::still;
 use keel_core::state::Checkpoint;
-use keel_core::{Boot, NodeId};
+use keel_core::{Boot, HardState, NodeId, RawEntry};
 use keel_proto::bbolt::{self, Bucket, Contents, Db, Trailer};
 use keel_proto::convert::decode_entry;
-use keel_proto::peer::Memory;
 use keel_proto::peer::state::whole;
+use keel_proto::peer::{Memory, Spill};
 use keel_proto::wal::{self, Wal};
+use keel_runtime_tokio::EtcdDir;
 use keel_runtime_tokio::offline::{Stopped, map, spill};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) enum Source {
     Database(Bytes),
     /// A data directory of ours.
     Keel(Stopped),
+    /// A data directory of etcd's, and the database in it.
+    Etcd(EtcdDir, Bytes),
 }
 
 impl Source {
@@ -38,12 +41,13 @@ impl Source {
         if let Some(stopped) = Stopped::open(at, None, common.patience).map_err(plain)? {
             return Ok(Source::Keel(stopped));
         }
-        let db = database_of(path);
-        if !db.exists() {
+        let etcds = EtcdDir::of(at, None);
+        if !etcds.is_there() {
             let line = format!("{path} is neither a database file nor a data directory");
             return Err(Failed::plain(line));
         }
-        database(common, &db)
+        let (bytes, _) = file(common, &etcds.database_path())?;
+        Ok(Source::Etcd(etcds, bytes))
     }
 
     /// A snapshot to restore: the database in it.
@@ -59,16 +63,19 @@ impl Source {
         Ok(bytes)
     }
 
-    /// Whether a path is a data directory of ours.
-    pub(super) fn is_ours(common: &Common, path: &str) -> Result<bool, Failed> {
+    /// A data directory of ours, if the path is one.
+    pub(super) fn open_ours(common: &Common, path: &str) -> Result<Option<Stopped>, Failed> {
         let at = Path::new(path);
-        Ok(at.is_dir() && Stopped::open(at, None, common.patience).map_err(plain)?.is_some())
+        if !at.is_dir() {
+            return Ok(None);
+        }
+        Stopped::open(at, None, common.patience).map_err(plain)
     }
 
     /// Its buckets, as they are in a database file, and that file's size where it is one.
     pub(super) fn buckets(&self) -> Result<(Vec<Bucket>, Option<u64>), Failed> {
         match self {
-            Source::Database(bytes) => {
+            Source::Database(bytes) | Source::Etcd(_, bytes) => {
                 let db = Db::open(bytes).map_err(damaged)?;
                 let size = db.high_water() * db.page_size() as u64;
                 Ok((bbolt::copy(bytes).map_err(damaged)?, Some(size)))
@@ -77,11 +84,16 @@ impl Source {
         }
     }
 
-    /// The state that it holds. A directory of ours: with what its log knows to be committed.
+    /// The state that it holds. A data directory: with what its log knows to be committed.
     pub(super) async fn state(&self) -> Result<Arc<Checkpoint>, Failed> {
         match self {
             Source::Database(bytes) => Ok(Arc::new(database_state(bytes).await?)),
             Source::Keel(stopped) => state_of(stopped),
+            Source::Etcd(etcds, _) => {
+                let imported = etcds.read(&mut *spilled()).await.map_err(plain)?;
+                let (node, cluster) = (imported.node, imported.cluster);
+                Ok(still(node, cluster, imported.boot()))
+            }
         }
     }
 }
@@ -164,17 +176,36 @@ pub(super) fn size_of(path: &Path) -> Result<u64, Failed> {
 /// Puts a database's state together. Records go through a file without a name, so that only the
 /// index takes memory.
 async fn database_state(bytes: &Bytes) -> Result<Checkpoint, Failed> {
-    // A machine that has no place for it has memory.
-    let spill = spill(&std::env::temp_dir());
-    let mut spill = spill.unwrap_or_else(|_| Box::new(Memory::default()));
-    let restored = whole(0, bytes, 0, &mut *spill).await.map_err(Failed::plain)?;
+    let restored = whole(0, bytes, 0, &mut *spilled()).await.map_err(Failed::plain)?;
     Ok(restored.checkpoint())
 }
 
+/// A place for records that come and go. A machine that has no room in files has memory.
+fn spilled() -> Box<dyn Spill> {
+    spill(&std::env::temp_dir()).unwrap_or_else(|_| Box::new(Memory::default()))
+}
+
+/// The log behind a state.
+pub(super) struct Log {
+    /// Whose it is: cluster and member.
+    pub(super) owner: (u64, NodeId),
+    pub(super) hard: HardState,
+    /// All that is there behind the checkpoint, committed or not.
+    pub(super) entries: Vec<RawEntry>,
+}
+
+/// The state that a directory of ours holds, with what its log knows to be committed.
 fn state_of(stopped: &Stopped) -> Result<Arc<Checkpoint>, Failed> {
+    Ok(state_and_log(stopped)?.0)
+}
+
+/// The same, and the log.
+pub(super) fn state_and_log(stopped: &Stopped) -> Result<(Arc<Checkpoint>, Log), Failed> {
     let recovered = stopped.recover().map_err(plain)?;
     let (cluster, me) = recovered.owner.unwrap_or((0, NodeId::NONE));
-    let entries = recovered.entries.iter().cloned().map(|raw| {
+    let raw = recovered.entries.clone();
+    let log = Log { owner: (cluster, me), hard: recovered.hard, entries: raw.clone() };
+    let entries = raw.into_iter().map(|raw| {
         let index = raw.index.0;
         decode_entry(raw).map_err(|why| {
             Failed::plain(format!("entry {index} of the log is not etcd's: {}", why.0))
@@ -183,7 +214,7 @@ fn state_of(stopped: &Stopped) -> Result<Arc<Checkpoint>, Failed> {
     let entries = entries.collect::<Result<_, _>>()?;
     let boot = Boot::recovered(recovered, entries)
         .map_err(|why| Failed::plain(format!("the state is damaged: {why}")))?;
-    Ok(still(me, cluster, boot))
+    Ok((still(me, cluster, boot), log))
 }
 
 /// The line of a failure of the runtime's.

@@ -12,6 +12,7 @@ mod clients;
 mod failover;
 #[path = "../common/history.rs"]
 mod history;
+mod import;
 #[path = "../common/large.rs"]
 mod large;
 #[path = "../common/members.rs"]

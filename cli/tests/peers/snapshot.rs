@@ -8,14 +8,14 @@ use prost::Message;
 use std::path::Path;
 use std::process::Command;
 
-async fn hash(addr: &str) -> (u32, i64) {
+pub(crate) async fn hash(addr: &str) -> (u32, i64) {
     let request = pb::HashKvRequest::default().encode_to_vec();
     let answer = once(addr, &Method::new("/etcdserverpb.Maintenance/HashKV"), &request).await;
     let answer = pb::HashKvResponse::decode(answer.expect("a hash")).expect("a hash");
     (answer.hash, answer.header.unwrap_or_default().revision)
 }
 
-fn run(program: &Path, args: &[&str]) -> String {
+pub(crate) fn run(program: &Path, args: &[&str]) -> String {
     let out = Command::new(program).args(args).output().expect("the program runs");
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{} {args:?}: {said}", program.display());

@@ -97,7 +97,7 @@ fn a_source_is_never_written() {
 }
 
 /// Every file below a directory, with what is in it.
-fn listing(dir: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn listing(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(at) = open.pop() {

@@ -1,16 +1,15 @@
 //! Files to work on, all made of one snapshot that etcd 3.7.3 wrote (`etcd.db`).
 
+use bytes::Bytes;
 use keel_core::entry::EntryKind;
-use keel_core::members::{Cluster, Member};
-use keel_core::{HardState, Index, NodeId, RawEntry, Term};
+use keel_core::members::Cluster;
+use keel_core::{HardState, Index, RawEntry};
 use keel_proto::bbolt::Backend;
 use keel_proto::bootstrap;
 use keel_proto::wal::{Record, Snapshot, Writer};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The member and the cluster that wrote the snapshot.
-pub(crate) const NODE: u64 = 0x69fb_fa0f_1e04_1c3f;
 /// Any cluster will do: the snapshot does not know it.
 const CLUSTER: u64 = 7;
 
@@ -42,25 +41,37 @@ pub(crate) fn make(dir: &Path) {
     data_dir(&dir.join("d"), plain);
 }
 
-/// A data directory of etcd's around a database.
+/// A data directory of etcd's around a database, and its log up to where that stands.
 pub(crate) fn data_dir(dir: &Path, database: &[u8]) {
+    data_dir_with(dir, database, &[], 0);
+}
+
+/// The same, with requests in the log behind it, of which so many are known to be committed.
+pub(crate) fn data_dir_with(dir: &Path, database: &[u8], behind: &[Bytes], committed: u64) {
     fs::create_dir_all(dir.join("member/snap")).expect("a directory can be made");
     fs::create_dir_all(dir.join("member/wal")).expect("a directory can be made");
     fs::write(dir.join("member/snap/db"), database).expect("a file can be written");
-    let index = Backend::open(database).and_then(|backend| backend.index()).expect("it is sound");
-    let mut wal = Writer::new(CLUSTER, NodeId(NODE));
+    let backend = Backend::open(database).expect("it is sound");
+    let index = backend.index().expect("it is sound");
+    let members = backend.members().expect("it is sound");
+    let term = backend.term().expect("it is sound");
+    let node = *members.keys().next().expect("the member itself");
+    let mut wal = Writer::new(CLUSTER, node);
     wal.record(&Record::Snapshot(Snapshot::default()));
-    let mut cluster = Cluster::default();
-    cluster.members.insert(NodeId(NODE), Member::default());
-    let first = &bootstrap(&cluster).entries[0];
+    let first = &bootstrap(&Cluster { members, ..Cluster::default() }).entries[0];
     for number in 1..=index.0 {
         let (kind, bytes) = match number {
             1 => (EntryKind::Change, first.payload.bytes().to_vec().into()),
-            _ => (EntryKind::Normal, bytes::Bytes::new()),
+            _ => (EntryKind::Normal, Bytes::new()),
         };
-        wal.entry(&RawEntry { term: Term(2), index: Index(number), kind, bytes });
+        wal.entry(&RawEntry { term, index: Index(number), kind, bytes });
     }
-    wal.record(&Record::State(HardState { term: Term(2), vote: NodeId(NODE), commit: index }));
+    for (bytes, number) in behind.iter().zip(index.0 + 1..) {
+        let (kind, bytes) = (EntryKind::Normal, bytes.clone());
+        wal.entry(&RawEntry { term, index: Index(number), kind, bytes });
+    }
+    let commit = Index(index.0 + committed);
+    wal.record(&Record::State(HardState { term, vote: node, commit }));
     let (name, bytes) = wal.take();
     fs::write(dir.join("member/wal").join(name), bytes).expect("a file can be written");
 }

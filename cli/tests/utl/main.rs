@@ -8,6 +8,7 @@ mod calls;
 mod common;
 mod damage;
 mod fixtures;
+mod import;
 mod restore;
 mod stories;
 

@@ -51,27 +51,27 @@ async fn restored(dir: &Path, members: usize, extra: &[&str], apart: bool) -> Cl
     Cluster::launch(dir, launches).await.expect("all members start")
 }
 
-async fn hash(addr: &str) -> (u32, i64, i64) {
+pub(crate) async fn hash(addr: &str) -> (u32, i64, i64) {
     let request = pb::HashKvRequest::default();
     let hash: pb::HashKvResponse = insist(addr, "/etcdserverpb.Maintenance/HashKV", &request).await;
     (hash.hash, hash.hash_revision, hash.compact_revision)
 }
 
 /// What the tool says of a file or directory, in the same order.
-fn told(dir: &Path, path: &str) -> (u32, i64, i64) {
+pub(crate) fn told(dir: &Path, path: &str) -> (u32, i64, i64) {
     let said = utl(dir, &["hashkv", path]);
     let numbers: Vec<i64> =
         said.trim().split(", ").map(|number| number.parse().expect("a number")).collect();
     (u32::try_from(numbers[0]).expect("a hash"), numbers[1], numbers[2])
 }
 
-async fn get(addr: &str, key: &str) -> Option<String> {
+pub(crate) async fn get(addr: &str, key: &str) -> Option<String> {
     let request = pb::RangeRequest { key: key.to_owned().into(), ..Default::default() };
     let answer: pb::RangeResponse = insist(addr, "/etcdserverpb.KV/Range", &request).await;
     answer.kvs.first().map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
 }
 
-fn run(test: impl AsyncFnOnce(&Path)) {
+pub(crate) fn run(test: impl AsyncFnOnce(&Path)) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime for the test");

@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::config::{AutoCompaction, Boot, Config, Restored};
-use crate::entry::{HardState, Write};
+use crate::entry::{HardState, Payload, Write};
 use crate::members::Cluster;
 use crate::raft;
 use crate::state::Checkpoint;
@@ -13,9 +13,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// The state that a member's disk holds: its checkpoint, and on top of it what the log knows to
-/// be committed. Nothing is written, sent or proposed.
+/// be committed. What a lone voter has on its disk is committed, said so or not. Nothing is
+/// written, sent or proposed.
 #[must_use]
-pub fn still(me: NodeId, cluster_id: u64, boot: Boot) -> Arc<Checkpoint> {
+pub fn still(me: NodeId, cluster_id: u64, mut boot: Boot) -> Arc<Checkpoint> {
+    boot.hard.commit = committed(me, &boot);
     let config = Config {
         id: me,
         cluster_id,
@@ -38,6 +40,22 @@ pub fn still(me: NodeId, cluster_id: u64, boot: Boot) -> Arc<Checkpoint> {
         node.apply_committed();
     }
     node.checkpoint()
+}
+
+/// Up to where the log is committed.
+fn committed(me: NodeId, boot: &Boot) -> Index {
+    let mut config = boot.checkpoint.as_ref().map(|it| it.config.clone()).unwrap_or_default();
+    let mut commit = boot.hard.commit;
+    for entry in &boot.entries {
+        if entry.index > commit && !config.only_voter_is(me) {
+            break;
+        }
+        commit = commit.max(entry.index);
+        if let Payload::Change { change, .. } = &entry.payload {
+            config = config.after(change);
+        }
+    }
+    commit
 }
 
 /// What the disk of a member of a new cluster must hold that begins with a state from elsewhere:
@@ -63,7 +81,7 @@ pub fn reborn(state: Restored, cluster: Cluster) -> (Write, Arc<Checkpoint>) {
 mod tests {
     use super::*;
     use crate::command::{Command, Put};
-    use crate::entry::{Entry, Payload, Proposal};
+    use crate::entry::{Entry, Proposal};
     use crate::members::Member;
     use crate::mvcc::Store;
     use crate::types::{LeaseId, Ticket};
@@ -112,6 +130,17 @@ mod tests {
         let state = still(NodeId(9), 5, boot);
         assert_eq!((state.index, state.term), (Index(5042), Term(6)));
         assert_eq!(state.kv.revision(), 1 + 5002);
+    }
+
+    #[test]
+    fn a_lone_voters_log_is_committed() {
+        let hard = HardState { term: Term(6), vote: NodeId(9), commit: Index(41) };
+        let mut checkpoint = restored(Store::new());
+        checkpoint.config.voters.insert(NodeId(9));
+        checkpoint.config.learners.insert(NodeId(10));
+        let entries = (41..=50).map(entry).collect();
+        let boot = Boot { hard, checkpoint: Some(checkpoint), entries, unwritten: None };
+        assert_eq!(still(NodeId(9), 5, boot).index, Index(50));
     }
 
     #[test]

@@ -32,17 +32,15 @@ pub fn copy(file: &Bytes) -> Result<Vec<Bucket>, Damage> {
     Ok(buckets)
 }
 
-/// The same with another version of the schema in it, or none: etcd before 3.6 knew no such field.
-///
-/// # Errors
-/// As those of [`copy`].
-pub fn copy_at_version(file: &Bytes, version: Option<&str>) -> Result<Vec<Bucket>, Damage> {
+/// Buckets with another version of the schema in them, or none: etcd before 3.6 knew no such
+/// field.
+#[must_use]
+pub fn at_version(buckets: Vec<Bucket>, version: Option<&str>) -> Vec<Bucket> {
     let version = version.map(|version| Bytes::copy_from_slice(version.as_bytes()));
     let changes = Changes::from([(Bytes::from_static(values::STORAGE_VERSION), version)]);
-    let buckets = copy(file)?.into_iter();
-    Ok(buckets
-        .map(|bucket| if bucket.name == "meta" { changed(bucket, &changes) } else { bucket })
-        .collect())
+    let fit =
+        |bucket: Bucket| if bucket.name == "meta" { changed(bucket, &changes) } else { bucket };
+    buckets.into_iter().map(fit).collect()
 }
 
 fn changed(bucket: Bucket, changes: &Changes) -> Bucket {

@@ -23,7 +23,7 @@ mod values;
 
 pub use backend::{Auth, Backend, Records};
 pub use contents::{Contents, Items, storage_version};
-pub use copy::{copy, copy_at_version};
+pub use copy::{at_version, copy};
 pub use export::{Bucket, Export, Survey, export, survey};
 pub use hash::WholeHash;
 pub use page::PAGE;

@@ -17,7 +17,7 @@ pub mod message;
 mod spill;
 pub mod state;
 pub mod stream;
-mod v2;
+pub(crate) mod v2;
 
 pub use call::{Ask, Caller, Said};
 pub use door::{Door, Heard};

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// The tree of members, removed members and version, as etcd's first store would save it.
 #[must_use]
-pub(super) fn store(cluster: &Cluster) -> String {
+pub(crate) fn store(cluster: &Cluster) -> String {
     let members: Map<String, Value> = cluster
         .members
         .iter()

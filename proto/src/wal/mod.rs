@@ -9,9 +9,11 @@
 
 mod frame;
 mod read;
+mod snap;
 mod write;
 
 pub use read::{Snapshot, Wal};
+pub use snap::snap_file;
 pub use write::Writer;
 
 use keel_core::{HardState, RawEntry};

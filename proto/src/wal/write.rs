@@ -79,6 +79,18 @@ impl Writer {
         self.written += (self.out.len() - before) as u64;
     }
 
+    /// How many bytes wait to be taken.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.out.len()
+    }
+
+    /// The name of the file that is written.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The bytes since the last time, and the name of the file that they belong to the end of.
     pub fn take(&mut self) -> (&str, Bytes) {
         (&self.name, self.out.split().freeze())
