@@ -4,7 +4,7 @@ use keel_proto::pb::{etcdserverpb as pb, mvccpb};
 use std::fmt::Write;
 
 /// Go's `%q` of bytes that are mostly text.
-pub(super) fn quoted(bytes: &[u8]) -> String {
+pub(crate) fn quoted(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {

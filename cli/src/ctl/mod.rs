@@ -8,7 +8,7 @@ mod args;
 mod client;
 mod downgrade;
 mod endpoint;
-mod fields;
+pub(crate) mod fields;
 mod json;
 mod keys;
 mod lease;

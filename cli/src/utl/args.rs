@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. What etcd checks later than its parser is text here.
 
+use super::inspect::Inspect;
 use super::{command, report};
 use crate::ctl::Failed;
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -46,6 +47,12 @@ pub(super) enum Command {
         /// Up to this revision; zero is the latest.
         #[arg(long, default_value = "0", allow_hyphen_values = true)]
         rev: String,
+    },
+    /// Looks inside logs, states and databases: etcd has nothing like it.
+    #[command(infer_subcommands = true)]
+    Inspect {
+        #[command(subcommand)]
+        command: Inspect,
     },
     /// Prints the version of etcdutl.
     Version,

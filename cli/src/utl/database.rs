@@ -27,7 +27,7 @@ pub(super) async fn status(common: &Common, words: &[String]) -> Result<(), Fail
     };
     let source = Source::open(common, path)?;
     let format = Format::parse(&common.write_out)?;
-    let (buckets, size) = source.buckets().map_err(|failed| Failed {
+    let (buckets, size) = source.buckets(common).map_err(|failed| Failed {
         line: format!("snapshot file integrity check failed. 1 errors found.\n{}", failed.line),
         ..failed
     })?;
@@ -86,12 +86,7 @@ pub(super) async fn hashkv(common: &Common, words: &[String], rev: &str) -> Resu
 }
 
 fn hash(view: &mvcc::View, revision: i64) -> Result<mvcc::Hash, Failed> {
-    let refused = |refusal| {
-        Failed::plain(match refusal {
-            Refusal::Compacted => "mvcc: required revision has been compacted",
-            _ => "mvcc: required revision is a future revision",
-        })
-    };
+    let refused = |refusal| Failed::plain(told(&refusal));
     let mut hasher = match view.hasher(revision).map_err(refused)? {
         Ok(hash) => return Ok(hash),
         Err(hasher) => hasher,
@@ -102,6 +97,14 @@ fn hash(view: &mvcc::View, revision: i64) -> Result<mvcc::Hash, Failed> {
     }
     bar.finish_and_clear();
     Ok(hasher.hash())
+}
+
+/// etcd's words for a revision that cannot be read.
+pub(super) fn told(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Compacted => "mvcc: required revision has been compacted",
+        _ => "mvcc: required revision is a future revision",
+    }
 }
 
 pub(super) fn defrag(common: &Common, data_dir: Option<String>) -> Result<(), Failed> {

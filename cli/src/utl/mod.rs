@@ -10,6 +10,7 @@ mod args;
 mod database;
 mod go;
 mod home;
+mod inspect;
 mod migrate;
 mod report;
 mod restore;
@@ -73,6 +74,7 @@ async fn run(args: Args) -> Result<(), Failed> {
         Command::Hashkv { words, rev } => database::hashkv(&common, &words, &rev).await,
         Command::Defrag { data_dir } => database::defrag(&common, data_dir),
         Command::Migrate(migrate) => migrate::run(&common, migrate),
+        Command::Inspect { command } => inspect::run(&common, command).await,
         Command::Version => {
             let api = keel_proto::service::CLUSTER_VERSION.trim_end_matches(".0");
             report::print(&format!(

@@ -4,9 +4,12 @@ use super::{Common, go};
 use crate::ctl::Failed;
 use crate::progress;
 use bytes::Bytes;
+use keel_core::disk::{Damage, File};
 use keel_core::node::still;
+use keel_core::raft::Config;
 use keel_core::state::Checkpoint;
-use keel_core::{Boot, HardState, NodeId, RawEntry};
+use keel_core::wal::held;
+use keel_core::{Boot, HardState, Index, NodeId, RawEntry};
 use keel_proto::bbolt::{self, Bucket, Contents, Db, Trailer};
 use keel_proto::convert::decode_entry;
 use keel_proto::peer::state::whole;
@@ -26,28 +29,102 @@ pub(super) enum Source {
     Database(Bytes),
     /// A data directory of ours.
     Keel(Stopped),
-    /// A data directory of etcd's, and the database in it.
-    Etcd(EtcdDir, Bytes),
+    /// A data directory of etcd's.
+    Etcd(EtcdDir),
 }
 
 impl Source {
     /// Opens a file or directory.
     pub(super) fn open(common: &Common, path: &str) -> Result<Source, Failed> {
+        Source::open_with(common, path, None)
+    }
+
+    /// The same, where the log may lie apart.
+    pub(super) fn open_with(
+        common: &Common,
+        path: &str,
+        logs: Option<&str>,
+    ) -> Result<Source, Failed> {
+        let logs = logs.map(Path::new);
         let at = Path::new(path);
         let found = std::fs::metadata(at).map_err(|error| go::path("stat", path, &error))?;
         if !found.is_dir() {
             return database(common, at);
         }
-        if let Some(stopped) = Stopped::open(at, None, common.patience).map_err(plain)? {
+        if let Some(stopped) = Stopped::open(at, logs, common.patience).map_err(plain)? {
             return Ok(Source::Keel(stopped));
         }
-        let etcds = EtcdDir::of(at, None);
+        let etcds = EtcdDir::of(at, logs);
         if !etcds.is_there() {
             let line = format!("{path} is neither a database file nor a data directory");
             return Err(Failed::plain(line));
         }
-        let (bytes, _) = file(common, &etcds.database_path())?;
-        Ok(Source::Etcd(etcds, bytes))
+        Ok(Source::Etcd(etcds))
+    }
+
+    /// The same, where only the log is wanted: a directory with nothing but one will do.
+    pub(super) fn open_log(
+        common: &Common,
+        path: &str,
+        logs: Option<&str>,
+    ) -> Result<Source, Failed> {
+        let at = Path::new(path);
+        let found = match std::fs::read_dir(at) {
+            Ok(found) => found,
+            Err(_) => return Source::open_with(common, path, logs),
+        };
+        for name in found.filter_map(Result::ok).map(|entry| entry.file_name()) {
+            let name = name.to_string_lossy();
+            if wal::parse_name(&name).is_some() {
+                return Ok(Source::Etcd(EtcdDir::of(at, Some(at))));
+            }
+            if File::parse(&format!("member/log/{name}")).is_some() {
+                return Source::open_with(common, path, Some(path));
+            }
+        }
+        Source::open_with(common, path, logs)
+    }
+
+    /// What it is, in words.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Source::Database(_) => "a database",
+            Source::Keel(_) => "a data directory of keel's",
+            Source::Etcd(_) => "a data directory of etcd's",
+        }
+    }
+
+    /// Whether there is a log in it.
+    pub(super) fn has_log(&self) -> bool {
+        !matches!(self, Source::Database(_))
+    }
+
+    /// The log that it still holds, from its first entry on.
+    pub(super) fn log(&self, common: &Common) -> Result<Logged, Failed> {
+        match self {
+            Source::Database(_) => Err(Failed::plain("a database has no log in it")),
+            Source::Keel(stopped) => logged(stopped),
+            Source::Etcd(etcds) => {
+                let wal = etcds.wal(common.patience).map_err(plain)?;
+                let said = |damage: wal::Damage| Failed::plain(damage.to_string());
+                let base = wal.base();
+                let torn = wal.files.len().checked_sub(1).zip(wal.torn);
+                let files = wal.files.iter().enumerate().map(|(nth, name)| {
+                    let records = wal.records.iter().filter(|(file, ..)| *file == nth).count();
+                    let cut = torn.filter(|(last, _)| *last == nth);
+                    let cut = cut.map(|(_, at)| format!(", cut short by a crash at offset {at}"));
+                    (name.clone(), format!("{records} records{}", cut.unwrap_or_default()))
+                });
+                Ok(Logged {
+                    owner: wal.owner().unwrap_or((0, NodeId::NONE)),
+                    hard: wal.hard(),
+                    base,
+                    entries: wal.entries_after(base).map_err(said)?,
+                    config: wal.config_at(wal.hard().commit).map_err(said)?,
+                    files: files.collect(),
+                })
+            }
+        }
     }
 
     /// A snapshot to restore: the database in it.
@@ -73,13 +150,10 @@ impl Source {
     }
 
     /// Its buckets, as they are in a database file, and that file's size where it is one.
-    pub(super) fn buckets(&self) -> Result<(Vec<Bucket>, Option<u64>), Failed> {
+    pub(super) fn buckets(&self, common: &Common) -> Result<(Vec<Bucket>, Option<u64>), Failed> {
         match self {
-            Source::Database(bytes) | Source::Etcd(_, bytes) => {
-                let db = Db::open(bytes).map_err(damaged)?;
-                let size = db.high_water() * db.page_size() as u64;
-                Ok((bbolt::copy(bytes).map_err(damaged)?, Some(size)))
-            }
+            Source::Database(bytes) => copied(bytes),
+            Source::Etcd(etcds) => copied(&file(common, &etcds.database_path())?.0),
             Source::Keel(stopped) => Ok((Contents::of(&*state_of(stopped)?).into_buckets(), None)),
         }
     }
@@ -89,13 +163,19 @@ impl Source {
         match self {
             Source::Database(bytes) => Ok(Arc::new(database_state(bytes).await?)),
             Source::Keel(stopped) => state_of(stopped),
-            Source::Etcd(etcds, _) => {
+            Source::Etcd(etcds) => {
                 let imported = etcds.read(&mut *spilled()).await.map_err(plain)?;
                 let (node, cluster) = (imported.node, imported.cluster);
                 Ok(still(node, cluster, imported.boot()))
             }
         }
     }
+}
+
+fn copied(bytes: &Bytes) -> Result<(Vec<Bucket>, Option<u64>), Failed> {
+    let db = Db::open(bytes).map_err(damaged)?;
+    let size = db.high_water() * db.page_size() as u64;
+    Ok((bbolt::copy(bytes).map_err(damaged)?, Some(size)))
 }
 
 /// Where etcd keeps the database of a data directory.
@@ -192,6 +272,40 @@ pub(super) struct Log {
     pub(super) hard: HardState,
     /// All that is there behind the checkpoint, committed or not.
     pub(super) entries: Vec<RawEntry>,
+}
+
+/// All that a log still holds.
+pub(super) struct Logged {
+    /// Whose it is: cluster and member.
+    pub(super) owner: (u64, NodeId),
+    pub(super) hard: HardState,
+    /// The index before the first entry.
+    pub(super) base: Index,
+    pub(super) entries: Vec<RawEntry>,
+    /// Who votes now.
+    pub(super) config: Config,
+    /// Each file's name, and what is to be said of it.
+    pub(super) files: Vec<(String, String)>,
+}
+
+fn logged(stopped: &Stopped) -> Result<Logged, Failed> {
+    let held = held(&stopped.segments().map_err(plain)?).map_err(|damage| {
+        let Damage { file, at, why } = damage;
+        Failed::plain(format!("{} is damaged at offset {at}: {why}", file.name()))
+    })?;
+    // A log by itself tells nothing of a state.
+    let state = state_and_log(stopped).ok().map(|(state, _)| state);
+    let known = state.as_ref().map_or(Index(0), |state| state.index);
+    let name = |number: u64| File::Segment(number).name();
+    let files = held.segments.iter().map(|(number, end)| (name(*number), format!("{end} bytes")));
+    Ok(Logged {
+        owner: held.owner.unwrap_or((0, NodeId::NONE)),
+        hard: HardState { commit: held.hard.commit.max(known), ..held.hard },
+        base: held.base,
+        entries: held.entries,
+        config: state.map(|state| state.config.clone()).unwrap_or_default(),
+        files: files.collect(),
+    })
 }
 
 /// The state that a directory of ours holds, with what its log knows to be committed.

@@ -126,3 +126,57 @@ fn a_cluster_changes_hands_member_by_member_and_back() {
         assert_eq!(found.kvs.len(), 1);
     });
 }
+
+/// Starts ours again with few segments kept, so that the log loses its first entries.
+async fn lose_the_beginning(server: &mut Server) {
+    for _ in 0..4 {
+        puts(&server.addr, 130).await;
+        server.restart().await.expect("it starts again");
+    }
+}
+
+/// etcd's own reader takes the log that ours still holds, from its first entry on: a server
+/// without a database plays all of it, and a tool reads what is left of a longer one.
+#[test]
+fn an_exported_log_is_read_by_etcds_own_programs() {
+    with_peers(async |peers| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let utl = Path::new(env!("CARGO_BIN_EXE_etcdutl"));
+        let mut first = start("whole", ours(), dir.path(), &[]).await;
+        puts(&first.addr, 40).await;
+        let request = pb::CompactionRequest { revision: 20, physical: true };
+        let _: pb::CompactionResponse =
+            insist(&first.addr, "/etcdserverpb.KV/Compact", &request).await;
+        let expected = hash(&first.addr).await;
+        first.stop().expect("it stops");
+        let path = |name: &str| dir.path().join(name).to_str().expect("a path").to_owned();
+        fs::create_dir(dir.path().join("played")).expect("a directory");
+        let (from, to) = (path("whole/data"), path("played/data"));
+        let said = run(utl, &["inspect", "export", &from, "--output-dir", &to]);
+        assert!(said.starts_with("entries 1 to "), "{said}");
+        let played = start("played", &peers.etcd, dir.path(), &[]).await;
+        assert_eq!(hash(&played.addr).await, expected);
+
+        let extra = [flags(), vec![String::from("--max-wals=1")]].concat();
+        let mut second = start("part", ours(), dir.path(), &extra).await;
+        lose_the_beginning(&mut second).await;
+        let expected = hash(&second.addr).await;
+        second.stop().expect("it stops");
+        fs::create_dir(dir.path().join("rest")).expect("a directory");
+        let (from, to) = (path("part/data"), path("rest/data"));
+        let said = run(utl, &["inspect", "export", &from, "--output-dir", &to]);
+        assert!(!said.starts_with("entries 1 to "), "the log lost its beginning: {said}");
+        // A database makes a whole member of it.
+        let home = path("part/home");
+        let words = ["migrate", "--target-version=3.7", "--data-dir", &from, "--output-dir", &home];
+        run(utl, &words);
+        let db = "member/snap/db";
+        fs::copy(Path::new(&home).join(db), Path::new(&to).join(db)).expect("a copy");
+        for version in ["3.6", "3.7"] {
+            let words = ["migrate", "--data-dir", &to, "--target-version", version];
+            run(&peers.etcdutl, &words);
+        }
+        let rest = start("rest", &peers.etcd, dir.path(), &[]).await;
+        assert_eq!(hash(&rest.addr).await, expected);
+    });
+}

@@ -1,5 +1,6 @@
 //! Damaged files are refused with the place of the damage, and nothing is ever written to a source.
 
+use crate::restore::{restored, run};
 use crate::{fixtures, output, utl, utl_fails};
 use std::fs;
 use std::path::Path;
@@ -72,6 +73,34 @@ fn a_file_that_was_cut_short_is_refused() {
             assert!(said.contains("Error: "), "{command:?} at {len}: {said}");
         }
     }
+}
+
+/// Our own files: whatever byte of what was written is changed, it is found and named.
+#[test]
+fn a_changed_byte_in_a_directory_of_ours_is_found() {
+    run(async |dir| {
+        let mut cluster = restored(dir, 1, &[], false).await;
+        cluster.members[0].stop().expect("it stops");
+        let data = dir.join("m1/data");
+        let files = ["member/log/0000000000000001.log", "member/state/0000000000000001.state"];
+        assert!(utl(dir, &["inspect", "verify", "m1/data"]).starts_with("sound: "));
+        for file in files {
+            let path = data.join(file);
+            let sound = fs::read(&path).expect("it is there");
+            // What is zero may be room that nobody has written yet.
+            let written = sound.iter().enumerate().filter(|(_, byte)| **byte != 0);
+            for (at, _) in written.step_by(61) {
+                let mut bytes = sound.clone();
+                bytes[at] ^= 0x10;
+                fs::write(&path, &bytes).expect("a file can be written");
+                let out = output(dir, &["inspect", "verify", "m1/data"]);
+                let said = String::from_utf8_lossy(&out.stderr);
+                assert!(!out.status.success(), "{file} at {at} is taken for sound");
+                assert!(said.contains(file) && said.contains("at offset"), "{at}: {said}");
+            }
+            fs::write(&path, &sound).expect("a file can be written");
+        }
+    });
 }
 
 /// etcd's own tool opens databases for writing, and breaks the hash behind a snapshot by it.

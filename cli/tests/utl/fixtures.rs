@@ -24,7 +24,8 @@ pub(crate) fn snapshot() -> Vec<u8> {
 }
 
 /// Makes all files anew: `s.db`, the snapshot; `plain.db`, without its hash; `flipped.db`, with
-/// one bit of a key changed; `short.db`, its first bytes; and `d`, a data directory of etcd's.
+/// one bit of a value changed; `short.db`, its first bytes; `d`, a data directory of etcd's; and
+/// `e`, one whose log goes on behind the database.
 pub(crate) fn make(dir: &Path) {
     let snapshot = snapshot();
     let plain = &snapshot[..snapshot.len() - 32];
@@ -39,6 +40,74 @@ pub(crate) fn make(dir: &Path) {
     flipped[at] ^= 1;
     put("flipped.db", &flipped);
     data_dir(&dir.join("d"), plain);
+    data_dir_with(&dir.join("e"), plain, &requests(), 8);
+}
+
+/// Requests of every kind, as etcd's log holds them.
+fn requests() -> Vec<Bytes> {
+    use keel_proto::pb::etcdserverpb as pb;
+    use prost::Message;
+    let put =
+        pb::PutRequest { key: "/a/b".into(), value: "c".into(), lease: 9, ..Default::default() };
+    let gone =
+        pb::DeleteRangeRequest { key: "/a/".into(), range_end: "/a0".into(), ..Default::default() };
+    let compare = pb::Compare {
+        key: "key1".into(),
+        result: pb::compare::CompareResult::Greater.into(),
+        target: pb::compare::CompareTarget::Version.into(),
+        target_union: Some(pb::compare::TargetUnion::Version(1)),
+        ..Default::default()
+    };
+    let op = |request| pb::RequestOp { request: Some(request) };
+    let txn = pb::TxnRequest {
+        compare: vec![compare],
+        success: vec![op(pb::request_op::Request::RequestPut(pb::PutRequest {
+            key: "key1".into(),
+            value: "again".into(),
+            ..Default::default()
+        }))],
+        failure: vec![op(pb::request_op::Request::RequestDeleteRange(gone.clone()))],
+    };
+    let checkpoint = pb::LeaseCheckpoint { id: 9, remaining_ttl: 5 };
+    let alarm = pb::AlarmRequest {
+        action: pb::alarm_request::AlarmAction::Activate.into(),
+        member_id: 5,
+        alarm: pb::AlarmType::Nospace.into(),
+    };
+    let grant = pb::LeaseGrantRequest { id: 9, ttl: 600 };
+    let leases = pb::LeaseCheckpointRequest { checkpoints: vec![checkpoint] };
+    let compaction = pb::CompactionRequest { revision: 47, physical: true };
+    let attributes = keel_proto::pb::membershippb::Attributes {
+        name: "m1".into(),
+        client_urls: vec!["http://localhost:2379".into()],
+    };
+    let publish = keel_proto::pb::membershippb::ClusterMemberAttrSetRequest {
+        member_id: 5,
+        member_attributes: Some(attributes),
+    };
+    let version = keel_proto::pb::membershippb::ClusterVersionSetRequest { ver: "3.7.0".into() };
+    let downgrade = keel_proto::pb::membershippb::DowngradeInfoSetRequest {
+        enabled: true,
+        ver: "3.6.0".into(),
+    };
+    type Request = pb::InternalRaftRequest;
+    let none = Request::default();
+    [
+        Request { lease_grant: Some(grant), ..none.clone() },
+        Request { put: Some(put), ..none.clone() },
+        Request { txn: Some(txn), ..none.clone() },
+        Request { delete_range: Some(gone), ..none.clone() },
+        Request { compaction: Some(compaction), ..none.clone() },
+        Request { lease_checkpoint: Some(leases), ..none.clone() },
+        Request { alarm: Some(alarm), ..none.clone() },
+        Request { cluster_version_set: Some(version), ..none.clone() },
+        Request { cluster_member_attr_set: Some(publish), ..none.clone() },
+        Request { downgrade_info_set: Some(downgrade), ..none.clone() },
+        Request { lease_revoke: Some(pb::LeaseRevokeRequest { id: 9 }), ..none },
+    ]
+    .iter()
+    .map(|request| request.encode_to_vec().into())
+    .collect()
 }
 
 /// A data directory of etcd's around a database, and its log up to where that stands.

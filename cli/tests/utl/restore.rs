@@ -8,7 +8,7 @@ use keel_proto::pb::etcdserverpb as pb;
 use std::path::Path;
 
 /// Restores for a cluster of so many members, and starts it.
-async fn restored(dir: &Path, members: usize, extra: &[&str], apart: bool) -> Cluster {
+pub(crate) async fn restored(dir: &Path, members: usize, extra: &[&str], apart: bool) -> Cluster {
     let snapshot = dir.join("s.db");
     std::fs::write(&snapshot, fixtures::snapshot()).expect("a file can be written");
     let addrs: Vec<(String, String)> = (0..members)

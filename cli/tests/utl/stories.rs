@@ -44,6 +44,19 @@ fn etcdutl_prints_what_etcds_prints() {
     }
 }
 
+/// What only ours has. `REWRITE=1` rewrites these.
+#[test]
+fn what_lies_in_files_is_shown() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/utl/inspect.txt");
+    let text = fs::read_to_string(&path).expect("a story is text");
+    let played = play(&text, Path::new(env!("CARGO_BIN_EXE_etcdutl")));
+    if std::env::var_os("REWRITE").is_some() {
+        fs::write(&path, played).expect("the story can be written");
+    } else {
+        assert_eq!(text, played);
+    }
+}
+
 /// Makes the snapshot that all stories begin with.
 fn record_snapshot(peers: &Path) {
     let server = Server::start(&peers.join("etcd"));

@@ -34,6 +34,7 @@ mod recovery;
 mod tests;
 
 pub(crate) use record::{checksum, index, round_up};
+pub use recovery::{Held, held};
 pub(crate) use recovery::{Replay, replay};
 
 use crate::disk::{DiskOp, File};

@@ -48,6 +48,45 @@ impl Replay {
     }
 }
 
+/// Everything that a log still holds, for tools: also what a checkpoint has made void.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Whose log it is: cluster and member.
+    pub owner: Option<(u64, NodeId)>,
+    /// The hard state.
+    pub hard: HardState,
+    /// The index before the first entry.
+    pub base: Index,
+    /// The entries behind it, without a gap.
+    pub entries: Vec<RawEntry>,
+    /// The segments that hold records, oldest first: number, and where its records end.
+    pub segments: Vec<(u64, u64)>,
+}
+
+/// Reads the segments of a directory, by number; every checksum is looked at.
+///
+/// # Errors
+///
+/// Where the log is not what was written.
+pub fn held(segments: &BTreeMap<u64, Bytes>) -> Result<Held, Damage> {
+    let mut replay = Replay::default();
+    let (kept, broken) = unbroken(segments, &mut replay)?;
+    if let Some(damage) = broken {
+        return Err(damage);
+    }
+    let Some(newest) = kept.last() else { return Ok(Held::default()) };
+    replay.owner = Some((newest.cluster, newest.node));
+    replay.base = kept[0].first.prev();
+    replay.chain = kept[0].chain;
+    let mut ends = Vec::new();
+    for (at, header) in kept.iter().enumerate() {
+        read_nth(&mut replay, segments, &kept, at)?;
+        ends.push((header.number, replay.end));
+    }
+    let Replay { owner, hard, base, entries, .. } = replay;
+    Ok(Held { owner, hard, base, entries: entries.into(), segments: ends })
+}
+
 /// What a segment's file is, by its first bytes.
 enum Kind {
     /// It holds records, or was about to.
@@ -83,10 +122,8 @@ pub(crate) fn replay(
     })?;
     replay.base = kept[from].first.prev();
     replay.chain = kept[from].chain;
-    for (at, header) in kept.iter().enumerate().skip(from) {
-        let next = kept.get(at + 1);
-        let begun_after = segments.get(&(header.number + 1)).is_some_and(|bytes| !blank(bytes, 0));
-        read_segment(&mut replay, header, &segments[&header.number], next, begun_after)?;
+    for at in from..kept.len() {
+        read_nth(&mut replay, segments, &kept, at)?;
     }
     check(&mut replay, stored)?;
     Ok(replay)
@@ -137,6 +174,17 @@ fn kind(number: u64, bytes: &Bytes) -> Kind {
 /// Whether the sector at `at` was never written.
 fn blank(bytes: &Bytes, at: usize) -> bool {
     bytes.iter().skip(at).take(SECTOR).all(|&byte| byte == 0)
+}
+
+fn read_nth(
+    replay: &mut Replay,
+    segments: &BTreeMap<u64, Bytes>,
+    kept: &[SegmentHeader],
+    at: usize,
+) -> Result<(), Damage> {
+    let header = &kept[at];
+    let begun_after = segments.get(&(header.number + 1)).is_some_and(|bytes| !blank(bytes, 0));
+    read_segment(replay, header, &segments[&header.number], kept.get(at + 1), begun_after)
 }
 
 fn read_segment(
