@@ -44,6 +44,9 @@ pub(super) enum Command {
     Hashkv {
         /// The file or directory.
         words: Vec<String>,
+        /// Where the log of a data directory lies, if not in it.
+        #[arg(long)]
+        wal_dir: Option<String>,
         /// Up to this revision; zero is the latest.
         #[arg(long, default_value = "0", allow_hyphen_values = true)]
         rev: String,
@@ -72,6 +75,9 @@ pub(super) enum Snapshot {
     Status {
         /// The file or directory.
         words: Vec<String>,
+        /// Where the log of a data directory lies, if not in it.
+        #[arg(long)]
+        wal_dir: Option<String>,
     },
     /// Restores a snapshot to the data directory of a member of a new cluster.
     Restore(Box<Restore>),
@@ -135,6 +141,9 @@ pub(super) struct Migrate {
     /// Required: the version of etcd, as X.Y; 3.5 at least.
     #[arg(long)]
     pub(super) target_version: Option<String>,
+    /// Where the log lies, if not in the data directory.
+    #[arg(long)]
+    pub(super) wal_dir: Option<String>,
     /// For a data directory of keel's: where to write one of etcd's.
     #[arg(long)]
     pub(super) output_dir: Option<String>,

@@ -21,11 +21,15 @@ const PIECE: usize = 1024 * 1024;
 /// Items that are hashed between two looks at the bar.
 const STEP: usize = 4096;
 
-pub(super) async fn status(common: &Common, words: &[String]) -> Result<(), Failed> {
+pub(super) async fn status(
+    common: &Common,
+    words: &[String],
+    logs: Option<&str>,
+) -> Result<(), Failed> {
     let [path] = words else {
         return Err(Failed::arguments("snapshot status requires exactly one argument"));
     };
-    let source = Source::open(common, path)?;
+    let source = Source::open_with(common, path, logs)?;
     let format = Format::parse(&common.write_out)?;
     let (buckets, size) = source.buckets(common).map_err(|failed| Failed {
         line: format!("snapshot file integrity check failed. 1 errors found.\n{}", failed.line),
@@ -63,11 +67,16 @@ pub(super) async fn status(common: &Common, words: &[String]) -> Result<(), Fail
     report.print(format)
 }
 
-pub(super) async fn hashkv(common: &Common, words: &[String], rev: &str) -> Result<(), Failed> {
+pub(super) async fn hashkv(
+    common: &Common,
+    words: &[String],
+    rev: &str,
+    logs: Option<&str>,
+) -> Result<(), Failed> {
     let rev = go::signed("rev", rev)?;
     let [path] = words else { return Err(exactly_one(words)) };
     let format = Format::parse(&common.write_out)?;
-    let state = Source::open(common, path)?.state().await?;
+    let state = Source::open_with(common, path, logs)?.state().await?;
     let hash = hash(&state.kv, rev)?;
     let report = Report {
         heads: &["HASH", "HASH REVISION", "COMPACT REVISION"],
@@ -117,7 +126,7 @@ pub(super) fn defrag(common: &Common, data_dir: Option<String>) -> Result<(), Fa
 
 fn defragmented(common: &Common, data_dir: &str) -> Result<(), Failed> {
     let begun = Instant::now();
-    if Source::open_ours(common, data_dir)?.is_some() {
+    if Source::open_ours(common, data_dir, None)?.is_some() {
         common.journal.info(
             "nothing to defragment: keel rewrites files that are half dead while it runs",
             &[("path", data_dir.into())],

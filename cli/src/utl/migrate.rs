@@ -3,12 +3,13 @@
 use super::args::Migrate;
 use super::database::{required, rewrite};
 use super::home::write_etcd;
-use super::source::{Source, damaged, database_of, size_of, wal_of};
+use super::source::{Source, damaged, database_of, plain, size_of};
 use super::{Common, go};
 use crate::ctl::Failed;
 use keel_core::Index;
 use keel_proto::bbolt::{Backend, at_version, copy};
 use keel_proto::wal::Wal;
+use keel_runtime_tokio::EtcdDir;
 use keel_runtime_tokio::offline::{Stopped, map};
 use std::path::Path;
 
@@ -31,7 +32,8 @@ pub(super) fn run(common: &Common, migrate: Migrate) -> Result<(), Failed> {
         (Some(_), None) => return Err(required(&["target-version"])),
     };
     let target = parse(&target).map_err(Failed::arguments)?;
-    match (Source::open_ours(common, &data_dir)?, migrate.output_dir) {
+    let logs = migrate.wal_dir.as_deref();
+    match (Source::open_ours(common, &data_dir, logs)?, migrate.output_dir) {
         (Some(stopped), Some(out)) => return home(common, &stopped, &out, target),
         (Some(_), None) => {
             common.journal.info(
@@ -65,7 +67,8 @@ pub(super) fn run(common: &Common, migrate: Migrate) -> Result<(), Failed> {
         common.journal.info("storage version up-to-date", &[("storage-version", version)]);
         return Ok(());
     }
-    let wal = wal_of(common, &data_dir).inspect_err(|failed| {
+    let etcds = EtcdDir::of(Path::new(&data_dir), logs.map(Path::new));
+    let wal = etcds.wal(common.patience).map_err(plain).inspect_err(|failed| {
         let error = failed.line.as_str().into();
         common.journal.error("Failed to finalize config", &[("error", error)]);
     })?;

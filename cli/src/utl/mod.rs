@@ -65,13 +65,15 @@ async fn run(args: Args) -> Result<(), Failed> {
         journal: journal.map_err(|failure| Failed::plain(failure.to_string()))?,
     };
     match args.command {
-        Command::Snapshot { command: Snapshot::Status { words } } => {
-            database::status(&common, &words).await
+        Command::Snapshot { command: Snapshot::Status { words, wal_dir } } => {
+            database::status(&common, &words, wal_dir.as_deref()).await
         }
         Command::Snapshot { command: Snapshot::Restore(restore) } => {
             restore::run(&common, *restore).await
         }
-        Command::Hashkv { words, rev } => database::hashkv(&common, &words, &rev).await,
+        Command::Hashkv { words, rev, wal_dir } => {
+            database::hashkv(&common, &words, &rev, wal_dir.as_deref()).await
+        }
         Command::Defrag { data_dir } => database::defrag(&common, data_dir),
         Command::Migrate(migrate) => migrate::run(&common, migrate),
         Command::Inspect { command } => inspect::run(&common, command).await,

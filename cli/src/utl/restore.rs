@@ -1,7 +1,7 @@
 //! `snapshot restore`: a snapshot of either project becomes the data directory of a member of ours.
 
 use super::args::Restore;
-use super::source::{Source, damaged, plain};
+use super::source::{Source, Watched, damaged, plain};
 use super::{Common, go};
 use crate::ctl::Failed;
 use crate::initial::{self, Initial};
@@ -121,12 +121,14 @@ async fn write(common: &Common, plan: &Plan, snapshot: &[u8]) -> Result<(), Fail
         common.journal.warn("users and roles are left out: authentication is not enabled", &fields);
     }
     let mut made = Made::begin(&plan.data_dir, plan.wal_dir.as_deref()).map_err(plain)?;
-    let mut spill = made
+    let spill = made
         .spill()
         .map_err(|error| go::path("write", &plan.data_dir.display().to_string(), &error))?;
+    let mut spill = Watched::new(spill, snapshot.len());
     let cluster = plan.cluster.clone();
     let id = cluster.id;
-    let state = whole(id, snapshot, plan.raise, &mut *spill).await.map_err(Failed::plain)?;
+    let state = whole(id, snapshot, plan.raise, &mut spill).await.map_err(Failed::plain)?;
+    drop(spill);
     if plan.raise > 0 {
         let (by, to) = (plan.raise, state.store.revision());
         let fields = [("bump-amount", by.into()), ("latest-revision", to.into())];

@@ -4,6 +4,7 @@ use super::{Common, go};
 use crate::ctl::Failed;
 use crate::progress;
 use bytes::Bytes;
+use indicatif::ProgressBar;
 use keel_core::disk::{Damage, File};
 use keel_core::node::still;
 use keel_core::raft::Config;
@@ -14,7 +15,7 @@ use keel_proto::bbolt::{self, Bucket, Contents, Db, Trailer};
 use keel_proto::convert::decode_entry;
 use keel_proto::peer::state::whole;
 use keel_proto::peer::{Memory, Spill};
-use keel_proto::wal::{self, Wal};
+use keel_proto::wal;
 use keel_runtime_tokio::EtcdDir;
 use keel_runtime_tokio::offline::{Stopped, map, spill};
 use std::path::{Path, PathBuf};
@@ -141,12 +142,16 @@ impl Source {
     }
 
     /// A data directory of ours, if the path is one.
-    pub(super) fn open_ours(common: &Common, path: &str) -> Result<Option<Stopped>, Failed> {
+    pub(super) fn open_ours(
+        common: &Common,
+        path: &str,
+        logs: Option<&str>,
+    ) -> Result<Option<Stopped>, Failed> {
         let at = Path::new(path);
         if !at.is_dir() {
             return Ok(None);
         }
-        Stopped::open(at, None, common.patience).map_err(plain)
+        Stopped::open(at, logs.map(Path::new), common.patience).map_err(plain)
     }
 
     /// Its buckets, as they are in a database file, and that file's size where it is one.
@@ -164,7 +169,9 @@ impl Source {
             Source::Database(bytes) => Ok(Arc::new(database_state(bytes).await?)),
             Source::Keel(stopped) => state_of(stopped),
             Source::Etcd(etcds) => {
-                let imported = etcds.read(&mut *spilled()).await.map_err(plain)?;
+                let size = size_of(&etcds.database_path())?;
+                let mut spill = spilled(usize::try_from(size).unwrap_or(usize::MAX));
+                let imported = etcds.read(&mut spill).await.map_err(plain)?;
                 let (node, cluster) = (imported.node, imported.cluster);
                 Ok(still(node, cluster, imported.boot()))
             }
@@ -230,22 +237,6 @@ fn check(common: &Common, bytes: &Bytes, hash: &Bytes) -> Result<(), Failed> {
     Err(Failed::plain(line))
 }
 
-/// The log of an etcd member's data directory.
-pub(super) fn wal_of(common: &Common, data_dir: &str) -> Result<Wal, Failed> {
-    let at = Path::new(data_dir).join("member/wal");
-    let shown = at.display().to_string();
-    let cannot = |error: std::io::Error| go::path("open", &shown, &error);
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(&at).map_err(cannot)? {
-        let entry = entry.map_err(cannot)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if wal::parse_name(&name).is_some() {
-            files.push((name, map(&entry.path(), common.patience).map_err(cannot)?));
-        }
-    }
-    Wal::read(files).map_err(|damage| Failed::plain(format!("{shown}/{damage}")))
-}
-
 /// How long a file is.
 pub(super) fn size_of(path: &Path) -> Result<u64, Failed> {
     let found = std::fs::metadata(path);
@@ -256,13 +247,44 @@ pub(super) fn size_of(path: &Path) -> Result<u64, Failed> {
 /// Puts a database's state together. Records go through a file without a name, so that only the
 /// index takes memory.
 async fn database_state(bytes: &Bytes) -> Result<Checkpoint, Failed> {
-    let restored = whole(0, bytes, 0, &mut *spilled()).await.map_err(Failed::plain)?;
+    let restored = whole(0, bytes, 0, &mut spilled(bytes.len())).await.map_err(Failed::plain)?;
     Ok(restored.checkpoint())
 }
 
-/// A place for records that come and go. A machine that has no room in files has memory.
-fn spilled() -> Box<dyn Spill> {
-    spill(&std::env::temp_dir()).unwrap_or_else(|_| Box::new(Memory::default()))
+/// A place for records that come and go, out of a database of so many bytes. A machine that has
+/// no room in files has memory.
+fn spilled(total: usize) -> Watched {
+    let inner = spill(&std::env::temp_dir()).unwrap_or_else(|_| Box::new(Memory::default()));
+    Watched::new(inner, total)
+}
+
+/// A spill with a bar that shows how much of a database came through it.
+pub(super) struct Watched {
+    inner: Box<dyn Spill>,
+    bar: ProgressBar,
+}
+
+impl Watched {
+    pub(super) fn new(inner: Box<dyn Spill>, total: usize) -> Watched {
+        Watched { inner, bar: progress::bytes(total as u64) }
+    }
+}
+
+impl Spill for Watched {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.bar.inc(bytes.len() as u64);
+        self.inner.append(bytes)
+    }
+
+    fn share(&mut self) -> std::io::Result<Bytes> {
+        self.inner.share()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// The log behind a state.

@@ -143,7 +143,7 @@ fn three_members_begin_a_cluster_with_equal_states() {
 fn a_raised_revision_is_never_seen_again() {
     run(async |dir| {
         let flags = ["--bump-revision=1000000", "--mark-compacted"];
-        let cluster = restored(dir, 1, &flags, true).await;
+        let mut cluster = restored(dir, 1, &flags, true).await;
         let addr = cluster.addrs()[0].clone();
         let raised = told(dir, "s.db").1 + 1_000_000;
         let (_, revision, compacted) = hash(&addr).await;
@@ -162,5 +162,10 @@ fn a_raised_revision_is_never_seen_again() {
         let old: Result<pb::RangeResponse, _> = call(&addr, "/etcdserverpb.KV/Range", &old).await;
         assert!(old.is_err(), "all before the raised revision is compacted");
         assert!(dir.join("m1/logs/0000000000000001.log").exists(), "the log lies apart");
+        cluster.members[0].stop().expect("it stops");
+        let said = utl(dir, &["hashkv", "m1/data", "--wal-dir=m1/logs"]);
+        assert!(said.ends_with(&format!(", {raised}, {raised}\n")), "{said}");
+        let said = utl(dir, &["inspect", "log", "m1/logs"]);
+        assert!(said.contains("publish"), "{said}");
     });
 }
