@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`peer`] is the same for members among themselves: their streams, their pages, and whole states,
-//! which travel as [`bbolt`] databases.
+//! which travel as [`bbolt`] databases. [`wal`] is etcd's log, and [`import`] makes a member of ours
+//! of an etcd member's log and database.
 //!
 //! No socket, no clock, no spawn: any runtime serves exactly the values made here.
 

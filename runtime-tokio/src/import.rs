@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::offline::{self, Made};
 use bytes::Bytes;
+use keel_core::disk::File;
 use keel_core::planner::Options;
 use keel_proto::bbolt::Backend;
 use keel_proto::import::{Imported, import, newer_database};
@@ -46,26 +47,30 @@ pub(crate) async fn take_over(
     if making.join(DONE).exists() && !member.exists() {
         return put_in_place(dir);
     }
-    remove(&making)?;
+    let unfinished = making.exists();
     let etcds = EtcdDir::of(dir, logs);
     if !etcds.is_there() {
-        return Ok(());
+        return remove(&making);
     }
-    for ours in ["member/log", "member/state"] {
-        if !listed(&dir.join(ours))?.is_empty() {
-            return Err(Failure::new(format!(
-                "{} holds files of etcd's and of keel's, and both may be newer: move {ours} or \
-                 member/wal and member/snap away",
-                dir.display()
-            )));
+    if let Some(logs) = logs.filter(|_| unfinished) {
+        // It may have come this far before.
+        for segment in segments(logs)? {
+            fs::remove_file(&segment).map_err(|error| cannot("remove", &segment, &error))?;
         }
+    }
+    remove(&making)?;
+    let mut ours = listed(&dir.join("member/state"))?;
+    ours.extend(segments(logs.unwrap_or(&dir.join("member/log")))?);
+    if let Some(one) = ours.first() {
+        return Err(Failure::new(format!(
+            "{} holds files of etcd's, and {} is keel's: either may be newer; move one of both \
+             away",
+            dir.display(),
+            one.display()
+        )));
     }
     let shown = dir.display().to_string();
     journal.info("importing etcd's data directory", &[("data-dir", shown.into())]);
-    if let Some(logs) = logs {
-        // What an import that did not end left there.
-        remove_unfinished(logs)?;
-    }
     let mut made = Made::begin(&making, logs)?;
     let mut spill = made.spill().map_err(|error| cannot("write to", &making, &error))?;
     let Imported { cluster, node, state, write } = etcds.read(&mut *spill).await?;
@@ -117,21 +122,15 @@ fn remove(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Removes log segments of ours from a directory whose member is etcd's.
-fn remove_unfinished(logs: &Path) -> Result<(), Failure> {
-    for path in listed(logs)? {
-        if path.extension().is_some_and(|ending| ending == "log" || ending == "tmp") {
-            let ours = path.file_name().is_some_and(|name| {
-                let name = format!("member/log/{}", name.to_string_lossy());
-                keel_core::disk::File::parse(&name).is_some()
-                    || keel_core::disk::File::is_temporary(&name)
-            });
-            if ours {
-                fs::remove_file(&path).map_err(|error| cannot("remove", &path, &error))?;
-            }
-        }
-    }
-    Ok(())
+/// The log segments of ours in a directory, finished or not.
+fn segments(logs: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = listed(logs)?;
+    found.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("member/log/{name}");
+        File::parse(&name).is_some() || File::is_temporary(&name)
+    });
+    Ok(found)
 }
 
 fn listed(dir: &Path) -> Result<Vec<PathBuf>, Failure> {

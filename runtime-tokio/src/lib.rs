@@ -13,6 +13,9 @@
 //! connection lives and dies on the shard that accepted it. Shard 0 also carries the driver, so
 //! a lone core needs no second thread. Only [`net::Net`] and [`disk::Disk`] are traits: the
 //! simulator runs [`start`] with its own, and everything else is what production runs.
+//!
+//! [`offline`] is for tools: files of members that do not run. A directory that etcd left is
+//! imported before anything else (`import`).
 
 mod banner;
 pub mod clock;

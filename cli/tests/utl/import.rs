@@ -150,7 +150,7 @@ fn what_is_damaged_is_named_and_left_alone() {
         fs::create_dir_all(data.join("member/log")).expect("a directory");
         fs::write(data.join("member/log/0000000000000001.log"), "ours").expect("a file");
         let said = refused(dir).await;
-        assert!(said.contains("files of etcd's and of keel's"), "{said}");
+        assert!(said.contains("000001.log is keel's"), "{said}");
     });
 }
 
@@ -161,6 +161,13 @@ fn a_log_that_lies_apart_is_imported_and_stays() {
         fixtures::data_dir_with(&data, &plain(), &puts(3), 3);
         fs::rename(data.join("member/wal"), &logs).expect("a rename");
         let flag = [format!("--wal-dir={}", logs.display())];
+        // Another member's log is not to be lost by a mistake in a flag.
+        let segment = logs.join("0000000000000001.log");
+        fs::write(&segment, "somebody's").expect("a file");
+        launch(dir, &flag).ready().await.expect_err("it must not start");
+        assert!(segment.exists());
+        // One that an import left half written is.
+        fs::create_dir(data.join("import.tmp")).expect("a directory");
         let mut server = launch(dir, &flag);
         server.ready().await.expect("it starts");
         assert_eq!(hash(&server.addr).await.1, 49);

@@ -57,6 +57,20 @@ fn what_lies_in_files_is_shown() {
     }
 }
 
+/// As etcd's own test has it: a shell can source it.
+#[test]
+fn completion_is_a_script() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = crate::utl(Path::new("."), &["completion", shell]);
+        for word in ["snapshot", "hashkv", "migrate", "inspect"] {
+            assert!(script.contains(word), "{shell} lacks {word}");
+        }
+    }
+    let script = crate::utl(Path::new("."), &["completion", "bash"]);
+    let sourced = Command::new("bash").args(["-n", "-c", &script]).status();
+    assert!(sourced.is_ok_and(|status| status.success()), "bash cannot read it");
+}
+
 /// Makes the snapshot that all stories begin with.
 fn record_snapshot(peers: &Path) {
     let server = Server::start(&peers.join("etcd"));

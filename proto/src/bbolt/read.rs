@@ -5,7 +5,7 @@
 
 use super::Damage;
 use super::page::{
-    BRANCH, ELEMENT, HEADER, Header, IS_BUCKET, KEY_MAX, LEAF, Meta, u32_at, u64_at,
+    BRANCH, ELEMENT, HEADER, Header, IS_BUCKET, KEY_MAX, LEAF, Meta, VALUE_MAX, u32_at, u64_at,
 };
 
 /// The smallest page that a meta fits in with room to spare; the library's own lower bound for
@@ -111,7 +111,11 @@ impl<'a> Db<'a> {
     pub fn check(&self) -> Result<(), Damage> {
         for bucket in self.root().items() {
             for item in self.open_bucket(&bucket?)?.items() {
-                item?;
+                let item = item?;
+                if item.bucket {
+                    let why = "a bucket stands where a plain value is due";
+                    return Err(Damage { at: item.at, why });
+                }
             }
         }
         Ok(())
@@ -289,6 +293,9 @@ impl Cursor {
     fn in_order<'a>(&mut self, db: Db<'a>, item: Item<'a>) -> Result<Item<'a>, Damage> {
         if item.key.is_empty() || item.key.len() > KEY_MAX {
             return Err(Damage { at: item.at, why: "a key is empty or too long" });
+        }
+        if item.value.len() > VALUE_MAX {
+            return Err(Damage { at: item.at, why: "a value is too long" });
         }
         let last = self.last.map(|(start, len)| &db.bytes[start..start + len]);
         if last.is_some_and(|last| last >= item.key) {
