@@ -295,6 +295,8 @@ pub enum AlarmKind {
     Corrupt,
 }
 
+crate::recording::code!(enum AlarmKind { 1 NoSpace, 2 Corrupt });
+
 /// A stored version: the encoded `mvccpb.KeyValue`, as it lies in the history and as it leaves
 /// the house. A tombstone's holds only the key.
 pub type Record = Bytes;

@@ -16,6 +16,8 @@ pub struct Entry {
     pub payload: Payload,
 }
 
+crate::recording::code!(struct Entry { term, index, payload });
+
 /// What an entry says: its etcd bytes, as every etcd member reads them, and what they mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -100,6 +102,8 @@ pub struct HardState {
     pub commit: Index,
 }
 
+crate::recording::code!(struct HardState { term, vote, commit });
+
 /// What must reach the disk, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
@@ -110,3 +114,5 @@ pub struct Write {
     /// New entries, ascending and without a gap.
     pub entries: alloc::vec::Vec<Entry>,
 }
+
+crate::recording::code!(struct Write { hard, cut_from, entries });

@@ -107,6 +107,24 @@ pub enum Input {
     },
 }
 
+crate::recording::code!(enum Input {
+    1 Tick,
+    2 Peer { from, message },
+    3 LinkUp { peer, version },
+    4 LinkDown { peer },
+    5 Lost { peer },
+    6 StateSent { peer, arrived },
+    7 State { from, term, state },
+    8 Propose { proposal },
+    9 Read { ticket },
+    10 Renew { ticket, lease },
+    11 Admin { ticket, order },
+    12 Reconfigure { ticket, bytes, change },
+    13 Forget { ticket },
+    14 Persisted { mark },
+    15 Stored { mark, chunks },
+});
+
 /// What can be asked of the node itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -137,3 +155,13 @@ pub enum Order {
         bytes: i64,
     },
 }
+
+crate::recording::code!(enum Order {
+    1 TimeToLive { lease, keys },
+    2 Leases,
+    3 Export,
+    4 MoveLeader { to },
+    5 HandOver,
+    6 Checkpoint,
+    7 Room { bytes },
+});

@@ -11,6 +11,8 @@
 //!   Persist, Store ──► Planner ──► Plan of DiskOps ──► (a runtime) ──► Done
 //! ```
 //!
+//! What a node takes in and how it stands can be [recorded](recording), and lived again.
+//!
 //! Three machines with one verb set. **Step as often as you like; then poll until `None`; only
 //! then sleep until `deadline()`.** Nothing here has a clock, a thread, a file, a socket or
 //! entropy: the crate is `no_std` and forbids `unsafe`, so that is a compile error and not a
@@ -36,6 +38,7 @@ pub mod note;
 pub mod output;
 pub mod planner;
 pub mod raft;
+pub mod recording;
 pub mod rng;
 pub mod state;
 pub mod types;

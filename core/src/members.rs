@@ -21,6 +21,8 @@ pub struct Cluster {
     pub downgrade: Option<String>,
 }
 
+crate::recording::code!(struct Cluster { id, members, removed, version, downgrade });
+
 impl Cluster {
     /// The version that the cluster goes back to, while it does.
     #[must_use]
@@ -53,6 +55,8 @@ pub struct Member {
     /// Whether it only learns and does not vote.
     pub learner: bool,
 }
+
+crate::recording::code!(struct Member { name, peer_urls, client_urls, learner });
 
 impl Member {
     /// Whether it has ever run: it has published its name, or was there from the beginning.

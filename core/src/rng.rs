@@ -6,6 +6,8 @@ pub struct Rng {
     state: u64,
 }
 
+crate::recording::code!(struct Rng { state });
+
 impl Rng {
     const MULTIPLIER: u64 = 6_364_136_223_846_793_005;
     const INCREMENT: u64 = 1_442_695_040_888_963_407;

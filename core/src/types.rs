@@ -6,6 +6,8 @@
 use core::fmt;
 use core::time::Duration;
 
+crate::recording::code!(newtype Instant, NodeId, Term, Index, LeaseId, Ticket, Mark);
+
 /// Nanoseconds since the driver's epoch. Never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub u64);

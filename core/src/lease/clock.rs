@@ -5,6 +5,7 @@ use crate::limits::{
     LEASE_CHECKPOINT_BATCH_MAX, LEASE_CHECKPOINT_INTERVAL, LEASE_EXPIRY_INTERVAL,
     LEASE_REVOKE_RATE, REQUEST_TIMEOUT_BASE,
 };
+use crate::recording::{Code, Reader, Writer};
 use crate::types::{Instant, LeaseId};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -36,6 +37,17 @@ fn span(ttl: i64) -> Duration {
 struct Queue {
     order: BTreeSet<(Instant, LeaseId)>,
     times: BTreeMap<LeaseId, Instant>,
+}
+
+impl Code for Queue {
+    fn encode(&self, out: &mut Writer) {
+        self.times.encode(out);
+    }
+
+    fn decode(from: &mut Reader) -> Option<Queue> {
+        let times = <BTreeMap<LeaseId, Instant>>::decode(from)?;
+        Some(Queue::of(times.into_iter().map(|(id, at)| (at, id)).collect()))
+    }
 }
 
 impl Queue {
@@ -89,6 +101,8 @@ pub(super) struct Clock {
     /// How long a revocation may take before it is proposed again: etcd's request timeout.
     retry: Duration,
 }
+
+crate::recording::code!(struct Clock { expiries, checkpoints, next_scan, retry });
 
 impl Clock {
     /// Begins to count `ttl` seconds, and answers when they are over.

@@ -50,6 +50,8 @@ struct Lease {
     keys: BTreeSet<Bytes>,
 }
 
+crate::recording::code!(struct Lease { ttl, remaining, expiry, keys });
+
 impl Lease {
     /// The seconds that a primary gives it when it begins to count.
     fn to_count(&self) -> i64 {
@@ -68,6 +70,8 @@ pub struct Lessor {
     /// What is due when; `None` where this member is not the primary.
     clock: Option<Clock>,
 }
+
+crate::recording::code!(struct Lessor { min_ttl, checkpoints, leases, clock });
 
 impl Lessor {
     /// No leases. `min_ttl` is in seconds, and follows from the election timeout (§4.1);

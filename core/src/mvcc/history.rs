@@ -10,6 +10,8 @@
 //! A position is the number of a record, dense from zero. A record links to the key's version
 //! before it and to a much older one, so an old version is found in O(log versions).
 
+mod image;
+
 use super::chunk::{Body, CHUNK, Chunk, Link, Segment, pack, slots};
 use super::record;
 use crate::types::Revision;

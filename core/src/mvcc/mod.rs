@@ -19,6 +19,7 @@ mod compact;
 mod events;
 mod hash;
 mod history;
+mod image;
 mod leaf;
 mod range;
 pub mod record;

@@ -18,7 +18,7 @@ const EMPTY_BYTES: u64 = 8192;
 
 /// One moment of the key space: what a view holds.
 #[derive(Clone, Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     pub(super) tree: Tree,
     pub(super) history: History,
     /// The newest revision that is finished.
@@ -184,8 +184,27 @@ impl Store {
         let mut history = History::restore(at.chunks, at.tail)?;
         history.bury(&at.dead)?;
         let mut store = Store::with(history, at.revision, at.compacted);
-        store.rebuild()?;
+        store.index()?;
+        store.settle_dead();
         Ok(store)
+    }
+
+    /// A store as it was recorded, which is settled already.
+    pub(super) fn recorded(
+        history: History,
+        revision: i64,
+        compacted: i64,
+        hashes: Vec<super::Hash>,
+    ) -> Option<Store> {
+        let mut store = Store::with(history, revision, compacted);
+        store.state.hashes = hashes;
+        store.index().ok()?;
+        Some(store)
+    }
+
+    /// Whether nothing is under way: no transaction, no event that was not told, no compaction.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.subs == 0 && self.told == self.state.history.end() && !self.compacting()
     }
 
     /// A store of records that stand in the order of revisions: an imported database.
@@ -202,7 +221,7 @@ impl Store {
     }
 
     /// Makes the index of a restored history.
-    fn rebuild(&mut self) -> Result<(), &'static str> {
+    fn index(&mut self) -> Result<(), &'static str> {
         let State { tree, history, revision, .. } = &mut self.state;
         let mut last = Revision::default();
         let mut at = 0;
@@ -219,7 +238,6 @@ impl Store {
             }
             at += 1;
         }
-        self.settle_dead();
         Ok(())
     }
 
@@ -298,6 +316,12 @@ impl Store {
     pub fn take_events(&mut self) -> Vec<Event> {
         let from = core::mem::replace(&mut self.told, self.state.history.end());
         events::between(&self.state.history, from)
+    }
+
+    /// The bytes of a chunk that is sealed and holds something.
+    #[must_use]
+    pub fn chunk(&self, number: u64) -> Option<Chunk> {
+        self.state.history.chunks_from(number).next().filter(|chunk| chunk.number == number)
     }
 
     /// Takes equal bytes that lie in a mapped file for a chunk; `false` if it has changed since.

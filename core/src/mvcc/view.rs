@@ -34,7 +34,7 @@ impl View {
         View(Arc::new(state))
     }
 
-    pub(super) fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &State {
         &self.0
     }
 

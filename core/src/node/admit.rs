@@ -21,6 +21,8 @@ pub(super) enum Question {
     TimeToLive { lease: LeaseId, keys: bool },
 }
 
+crate::recording::code!(enum Question { 1 Renew(lease), 2 TimeToLive { lease, keys } });
+
 impl Node {
     /// Takes one input in.
     pub(super) fn take(&mut self, input: Input) {

@@ -16,6 +16,8 @@ pub(super) struct Alarms {
     raised: Arc<Vec<(NodeId, AlarmKind)>>,
 }
 
+crate::recording::code!(struct Alarms { raised });
+
 impl Alarms {
     /// As they were.
     pub(super) fn restore(raised: &Arc<Vec<(NodeId, AlarmKind)>>) -> Alarms {

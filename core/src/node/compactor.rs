@@ -25,6 +25,8 @@ pub(super) struct Compactor {
     started: bool,
 }
 
+crate::recording::code!(struct Compactor { mode, window, next, succeeded, compacted, started });
+
 impl Compactor {
     /// Begins to sample now.
     pub(super) fn new(mode: AutoCompaction, now: Instant, revision: i64) -> Compactor {

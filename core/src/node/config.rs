@@ -48,6 +48,24 @@ pub struct Config {
     pub auto_compaction: AutoCompaction,
 }
 
+crate::recording::code!(struct Config {
+    id,
+    cluster_id,
+    name,
+    client_urls,
+    version,
+    heartbeat,
+    election,
+    pre_vote,
+    snapshot_count,
+    catch_up_entries,
+    lease_checkpoint,
+    quota_bytes,
+    strict_reconfig,
+    learners_max,
+    auto_compaction,
+});
+
 /// Which history goes by itself (semantics §2.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoCompaction {
@@ -59,6 +77,8 @@ pub enum AutoCompaction {
     /// What is more than this many revisions back.
     Revision(i64),
 }
+
+crate::recording::code!(enum AutoCompaction { 1 Off, 2 Periodic(kept), 3 Revision(kept) });
 
 /// What a node remembers from before.
 #[derive(Debug, Default)]
@@ -73,6 +93,8 @@ pub struct Boot {
     /// disk first.
     pub unwritten: Option<Write>,
 }
+
+crate::recording::code!(struct Boot { hard, checkpoint, entries, unwritten });
 
 /// A checkpoint that came back from the disk.
 #[derive(Debug)]
@@ -92,6 +114,8 @@ pub struct Restored {
     /// Who votes and who learns, as raft counts them.
     pub config: raft::Config,
 }
+
+crate::recording::code!(struct Restored { index, term, store, leases, alarms, cluster, config });
 
 impl Restored {
     /// The state as a checkpoint that goes to a disk.

@@ -38,6 +38,15 @@ pub(super) enum Own {
     Version,
 }
 
+crate::recording::code!(enum Own {
+    1 Revoke,
+    2 LeaseCheckpoint { renewals },
+    3 NoSpace { askers },
+    4 AutoCompaction { revision },
+    5 Publish,
+    6 Version,
+});
+
 impl Own {
     /// Whether it decides the cluster's version.
     pub(super) fn is_version(&self) -> bool {
@@ -119,6 +128,8 @@ pub(super) struct Checkpoints {
     /// Who waits for one, whatever its size.
     forced: Vec<Ticket>,
 }
+
+crate::recording::code!(struct Checkpoints { durable, logged, next, under_way, forced });
 
 impl Checkpoints {
     pub(super) fn new(durable: Index) -> Checkpoints {

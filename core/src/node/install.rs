@@ -30,6 +30,8 @@ pub(super) struct Lineage {
     owed: Option<Index>,
 }
 
+crate::recording::code!(struct Lineage { number, since, owed });
+
 impl Lineage {
     /// Whether a checkpoint's chunks are chunks of the state of now.
     pub(super) fn holds(&self, mark: Mark) -> bool {

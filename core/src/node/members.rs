@@ -38,9 +38,13 @@ pub(super) struct Link {
     version: String,
 }
 
+crate::recording::code!(struct Link { up_since, version });
+
 /// The links to all peers that were ever up.
 #[derive(Debug, Default)]
 pub(super) struct Links(BTreeMap<NodeId, Link>);
+
+crate::recording::code!(newtype Links);
 
 impl Links {
     fn up(&mut self, now: Instant, peer: NodeId, version: String) {

@@ -13,6 +13,7 @@ mod apply;
 mod compactor;
 mod config;
 mod duties;
+mod image;
 mod install;
 mod members;
 mod own;
@@ -20,6 +21,7 @@ mod reads;
 mod repair;
 mod still;
 mod tickets;
+mod trace;
 
 pub use alarms::put_cost;
 pub use config::{AutoCompaction, Boot, Config, Restored, Status};
@@ -49,6 +51,7 @@ use install::{Arrived, Lineage};
 use members::Links;
 use reads::{Purpose, Reads};
 use tickets::{Asked, Tickets};
+use trace::Trace;
 
 /// One member.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub struct Node {
     config: Config,
     now: Instant,
     rng: Rng,
+    /// All that left so far, as a number.
+    trace: Trace,
     raft: Raft,
     store: Store,
     lessor: Lessor,
@@ -118,6 +123,7 @@ impl Node {
         let revision = start.store.revision();
         let mut node = Node {
             now,
+            trace: Trace::default(),
             raft,
             lessor: start.lessor,
             alarms: start.alarms,
@@ -181,7 +187,9 @@ impl Node {
         if self.outputs.is_empty() {
             self.gather();
         }
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front()?;
+        self.trace.output(&output);
+        Some(output)
     }
 
     /// When the next timer is due: `step(Input::Tick)` no later than this.
@@ -224,34 +232,6 @@ impl Node {
             commit: self.raft.commit(),
             applied: self.applied.0,
         }
-    }
-
-    /// A digest of everything that decides: equal runs, equal digests.
-    #[must_use]
-    pub fn digest(&self) -> u64 {
-        let mut digest = crc32fast::Hasher::new();
-        let mut low = crc32fast::Hasher::new_with_initial(0x6b65_656c);
-        let mut feed = |bytes: &[u8]| {
-            digest.update(bytes);
-            low.update(bytes);
-        };
-        self.raft.digest(&mut feed);
-        feed(&self.applied.0.0.to_le_bytes());
-        feed(&self.applied.1.0.to_le_bytes());
-        feed(&self.store.revision().to_le_bytes());
-        feed(&self.store.compacted().to_le_bytes());
-        feed(&self.store.digest().to_le_bytes());
-        for lease in self.lessor.records() {
-            feed(&lease.lease.0.to_le_bytes());
-            feed(&lease.ttl.to_le_bytes());
-            feed(&lease.remaining.to_le_bytes());
-        }
-        for (member, kind) in self.alarms.all().iter() {
-            feed(&member.0.to_le_bytes());
-            feed(&[*kind as u8]);
-        }
-        feed(&(self.tickets.len() as u64).to_le_bytes());
-        u64::from(digest.finalize()) << 32 | u64::from(low.finalize())
     }
 
     /// Collects what raft and the state have for the outside: writes and messages first, so

@@ -20,6 +20,8 @@ pub(super) enum Purpose {
     Renew(LeaseId),
 }
 
+crate::recording::code!(enum Purpose { 1 Point, 2 Renew(lease) });
+
 /// Who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
@@ -27,12 +29,16 @@ pub(super) struct Asker {
     pub(super) purpose: Purpose,
 }
 
+crate::recording::code!(struct Asker { ticket, purpose });
+
 /// The round under way and those who wait for the next.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     waiting: Vec<Asker>,
     round: Option<Round>,
 }
+
+crate::recording::code!(struct Reads { waiting, round });
 
 #[derive(Debug)]
 struct Round {
@@ -42,6 +48,8 @@ struct Round {
     retry: Instant,
     confirmed: Option<Index>,
 }
+
+crate::recording::code!(struct Round { contexts, askers, retry, confirmed });
 
 impl Reads {
     /// Somebody asks; the next round is theirs.

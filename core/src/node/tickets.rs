@@ -15,12 +15,16 @@ pub(super) struct Tickets {
     queue: VecDeque<(Instant, Ticket)>,
 }
 
+crate::recording::code!(struct Tickets { timeout, open, queue });
+
 /// What is known of an open ticket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     /// When it was admitted.
     pub(super) at: Instant,
 }
+
+crate::recording::code!(struct Asked { at });
 
 impl Tickets {
     /// No ticket; each will get `timeout`.

@@ -18,6 +18,8 @@ pub(super) struct Candidate {
     answers: BTreeMap<NodeId, bool>,
 }
 
+crate::recording::code!(struct Candidate { pre, due, answers });
+
 impl Raft {
     /// No leader was heard for too long, or a campaign came to nothing.
     pub(super) fn on_election_due(&mut self) {

@@ -15,6 +15,8 @@ pub(super) struct Follower {
     pub(super) due: Instant,
 }
 
+crate::recording::code!(struct Follower { heard, due });
+
 impl Follower {
     pub(super) fn new(options: &Options, rng: &mut Rng, now: Instant) -> Follower {
         Follower { heard: now, due: due(options, rng, now) }

@@ -32,6 +32,18 @@ pub(super) struct Leader {
     news: bool,
 }
 
+crate::recording::code!(struct Leader {
+    peers,
+    heartbeat_due,
+    quorum_due,
+    transfer,
+    pending_change,
+    reads,
+    first_read,
+    early,
+    news,
+});
+
 #[derive(Debug)]
 struct Read {
     from: NodeId,
@@ -39,6 +51,8 @@ struct Read {
     index: Index,
     confirmed: BTreeSet<NodeId>,
 }
+
+crate::recording::code!(struct Read { from, context, index, confirmed });
 
 impl Leader {
     pub(super) fn deadline(&self) -> (Instant, Reason) {

@@ -24,6 +24,16 @@ pub(super) struct Log {
     cut_from: Option<Index>,
 }
 
+crate::recording::code!(struct Log {
+    base,
+    entries,
+    commit,
+    durable,
+    handed,
+    written,
+    cut_from,
+});
+
 impl Log {
     pub(super) fn new(
         base: (Index, Term),

@@ -21,6 +21,8 @@ pub struct Config {
     pub auto_leave: bool,
 }
 
+crate::recording::code!(struct Config { voters, outgoing, learners, learners_next, auto_leave });
+
 /// How a vote stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tally {

@@ -16,6 +16,8 @@ pub struct Message {
     pub body: Body,
 }
 
+crate::recording::code!(struct Message { term, body });
+
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -102,6 +104,21 @@ pub enum Body {
     TimeoutNow,
 }
 
+crate::recording::code!(enum Body {
+    1 Append { prev, prev_term, entries, commit },
+    2 AppendAck { index, reject },
+    3 Vote { pre, last, last_term, transfer },
+    4 VoteReply { pre, reject },
+    5 Heartbeat { commit, context },
+    6 HeartbeatAck { context },
+    7 Snapshot { index, term, config },
+    8 Propose { payloads },
+    9 ReadIndex { context },
+    10 ReadReply { index, context },
+    11 Transfer { to },
+    12 TimeoutNow,
+});
+
 /// Where a follower that refuses an append may agree with the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hint {
@@ -110,3 +127,5 @@ pub struct Hint {
     /// The follower's term there.
     pub term: Term,
 }
+
+crate::recording::code!(struct Hint { index, term });

@@ -54,6 +54,16 @@ pub struct Change {
     pub member: Option<Member>,
 }
 
+crate::recording::code!(struct Change {
+    v2,
+    explicit,
+    auto_leave,
+    ticket,
+    promote,
+    steps,
+    member,
+});
+
 /// One step of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeStep {
@@ -66,6 +76,13 @@ pub enum ChangeStep {
     /// A member's addresses change; the vote does not.
     Update(NodeId),
 }
+
+crate::recording::code!(enum ChangeStep {
+    1 AddVoter(id),
+    2 AddLearner(id),
+    3 Remove(id),
+    4 Update(id),
+});
 
 /// How raft behaves.
 #[derive(Clone, Debug)]
@@ -86,6 +103,16 @@ pub struct Options {
     /// Bytes of one append.
     pub append_bytes: usize,
 }
+
+crate::recording::code!(struct Options {
+    id,
+    heartbeat,
+    election,
+    pre_vote,
+    check_quorum,
+    window,
+    append_bytes,
+});
 
 /// What raft begins with.
 #[derive(Debug, Default)]
@@ -149,6 +176,8 @@ enum Role {
     Leader(Leader),
 }
 
+crate::recording::code!(enum Role { 1 Follower(role), 2 Candidate(role), 3 Leader(role) });
+
 /// Why raft wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -187,6 +216,26 @@ pub struct Raft {
     held: VecDeque<(Mark, NodeId, Message)>,
     out: Readies,
 }
+
+crate::recording::code!(struct Raft {
+    options,
+    rng,
+    now,
+    term,
+    vote,
+    leader,
+    config,
+    log,
+    applied,
+    role,
+    saved,
+    term_mark,
+    next_mark,
+    durable,
+    unsettled,
+    writing,
+    held,
+} with nothing in out);
 
 impl Raft {
     /// A member that goes on where `start` ends. The seed feeds its election timeouts.
@@ -495,6 +544,12 @@ impl Raft {
         self.out.pop_front()
     }
 
+    /// Whether all that it has for the outside was polled.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// Hands out what the disk lacks.
     fn save(&mut self) {
         let hard = self.hard();
@@ -650,7 +705,7 @@ impl Raft {
     }
 
     /// Feeds everything that decides what comes next.
-    pub fn digest(&self, feed: &mut impl FnMut(&[u8])) {
+    pub fn digest(&self, feed: &mut impl FnMut(u64)) {
         let numbers = [
             self.term.0,
             self.vote.0,
@@ -665,7 +720,7 @@ impl Raft {
             self.deadline().map_or(0, |(due, _)| due.0),
         ];
         for number in numbers {
-            feed(&number.to_le_bytes());
+            feed(number);
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Feed {
     Snapshot(Index),
 }
 
+crate::recording::code!(enum Feed { 1 Probe, 2 Stream, 3 Snapshot(to) });
+
 /// What a leader knows of a peer.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -32,6 +34,8 @@ pub struct Progress {
     flying: VecDeque<Index>,
     window: usize,
 }
+
+crate::recording::code!(struct Progress { matched, next, feed, active, paused, flying, window });
 
 impl Progress {
     pub(super) fn new(next: Index, window: usize) -> Progress {

@@ -70,6 +70,8 @@ pub struct LeaseRecord {
     pub remaining: i64,
 }
 
+crate::recording::code!(struct LeaseRecord { lease, ttl, remaining });
+
 /// A checkpoint as it comes off the disk. Its bytes are slices of the files that were fed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoredImage {
