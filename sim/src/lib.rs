@@ -10,6 +10,9 @@
 //!   History, what was applied, what was sent ─► oracle ─► Verdict
 //! ```
 //!
+//! And apart from that: recorder's directory ─► recording ─► a production member's core, alive again
+//! on a developer's machine.
+//!
 //! The walk is the fast level: pure cores on a message bus, driven as a runtime drives them,
 //! over disks that tear and lose what was not synced. One thread, one queue ordered by time and
 //! then by arrival, and randomness in streams: the same plan gives the same trace, bit for bit.
@@ -21,10 +24,11 @@ pub mod nemesis;
 pub mod oracle;
 pub mod plan;
 pub mod random;
+pub mod recording;
 pub mod shrink;
 pub mod story;
 pub mod walk;
 
 pub use oracle::Broken;
 pub use plan::Plan;
-pub use walk::{Verdict, walk};
+pub use walk::{Verdict, walk, walk_recorded};

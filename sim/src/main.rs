@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use keel_sim::explore::{explore, kept};
+use keel_sim::recording::{self, Recording, Teller, Until};
 use keel_sim::{Plan, shrink, story, walk};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,10 +38,13 @@ enum Command {
         #[arg(long, default_value = ".")]
         save: PathBuf,
     },
-    /// Run a plan and print what happens.
+    /// Run a plan and print what happens; or relive what a member's flight recorder kept, and
+    /// print how it stands then.
     Replay {
-        /// The plan.
-        plan: PathBuf,
+        /// The plan, the recorder's directory, or one of its state files, to begin there.
+        what: PathBuf,
+        #[command(flatten)]
+        look: Look,
     },
     /// Make a failing plan smaller; the small one is printed.
     Shrink {
@@ -49,11 +53,33 @@ enum Command {
     },
 }
 
+/// Where to stop in a recording, and what to print of it.
+#[derive(clap::Args, Default, PartialEq)]
+struct Look {
+    /// Stop at the first step after which the applied index is this or more.
+    #[arg(long, value_name = "INDEX")]
+    until_index: Option<u64>,
+    /// Stop at the first step after which the store's revision is this or more.
+    #[arg(long, value_name = "REVISION")]
+    until_revision: Option<i64>,
+    /// Take no input that came later: a date as in the log, or seconds of the member's clock.
+    #[arg(long, value_name = "TIME")]
+    until_time: Option<String>,
+    /// Print this key's newest version, too.
+    #[arg(long)]
+    key: Vec<String>,
+    /// Print every input and output on the way.
+    #[arg(long)]
+    trace: bool,
+}
+
 fn main() -> ExitCode {
     let done = match Line::parse().command {
         Command::Run { files } => run(&files),
         Command::Explore { seeds, minutes, save } => explore_all(seeds, minutes, &save),
-        Command::Replay { plan } => replay(&plan),
+        Command::Replay { what, look } if is_recording(&what) => relive(&what, &look),
+        Command::Replay { what: plan, look } if look == Look::default() => replay(&plan),
+        Command::Replay { .. } => Err(String::from("only a recording can be stopped or looked at")),
         Command::Shrink { plan } => make_small(&plan),
     };
     match done {
@@ -142,6 +168,33 @@ fn replay(path: &Path) -> Result<bool, String> {
     }
     println!("{} events, trace {:016x}", verdict.events, verdict.trace);
     Ok(verdict.broken.is_none())
+}
+
+fn is_recording(path: &Path) -> bool {
+    path.is_dir() || path.extension().is_some_and(|kind| kind == "state")
+}
+
+fn relive(path: &Path, look: &Look) -> Result<bool, String> {
+    let recording = Recording::open(path)?;
+    let until = Until {
+        index: look.until_index,
+        revision: look.until_revision,
+        time: look.until_time.as_deref().map(|text| recording.moment(text)).transpose()?,
+    };
+    let mut teller = Teller::default();
+    let life = if look.trace {
+        recording::relive(&recording, until, &mut teller)?
+    } else {
+        recording::relive(&recording, until, &mut ())?
+    };
+    print!("{}", recording::told(&life));
+    if let Some(replay) = &life.replay {
+        print!("{}", recording::stand(&life, replay));
+        for key in &look.key {
+            println!("{}", recording::key(replay, key));
+        }
+    }
+    Ok(life.is_true())
 }
 
 fn make_small(path: &Path) -> Result<bool, String> {

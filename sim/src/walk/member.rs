@@ -2,6 +2,7 @@
 //! hand plans to the disk in order, report what is durable, stop when the disk fails.
 
 use super::serve::Asked;
+use super::tape::Taped;
 use super::{CLUSTER, Happening, World};
 use crate::device::{Device, Fault};
 use crate::oracle::Broken;
@@ -13,7 +14,7 @@ use keel_core::mvcc::Chunk;
 use keel_core::node::{AutoCompaction, Config};
 use keel_core::planner::{Options, Placed, Recovered, Recovery};
 use keel_core::watch::{self, Hub, HubInput};
-use keel_core::{Boot, Input, Instant, Node, NodeId, Note, Output, Planner, Ticket};
+use keel_core::{Boot, Input, Instant, NodeId, Note, Output, Planner, Ticket};
 use keel_proto::bootstrap;
 use keel_proto::convert::decode_entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -38,7 +39,7 @@ pub(super) struct Member {
 
 /// What a process has in memory.
 pub(super) struct Life {
-    pub(super) node: Node,
+    pub(super) node: Taped,
     pub(super) hub: Hub,
     /// Who waits for which reply.
     pub(super) asked: BTreeMap<Ticket, Asked>,
@@ -107,7 +108,8 @@ impl World {
         let knobs = &self.plan.knobs;
         let seed = crate::random::Random::stream(knobs.seed, &format!("core {at} {}", member.boot));
         let now = member.clock(self.now);
-        let node = Node::new(config(me, knobs), boot, seed.clone().number(), now);
+        let seed = seed.clone().number();
+        let node = Taped::new(config(me, knobs), boot, seed, now, self.shelf.as_ref());
         let hub = Hub::new(watch::Config::default(), node.view());
         let (asked, log, bulk, wake) = (BTreeMap::new(), None, None, None);
         let life = Life { node, hub, asked, planner, log, bulk, wake };

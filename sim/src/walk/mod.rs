@@ -17,6 +17,7 @@ mod faults;
 mod member;
 mod quiet;
 mod serve;
+mod tape;
 mod watcher;
 
 use crate::history::History;
@@ -32,8 +33,12 @@ use keel_core::members::{Cluster, Member as Listed};
 use keel_core::{NodeId, disk::Lane};
 use member::Member;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
+use tape::Shelf;
 use watcher::Watcher;
+
+pub use tape::Tape;
 
 /// The id of every simulated cluster.
 const CLUSTER: u64 = 0x6b65_656c;
@@ -81,7 +86,18 @@ enum Happening {
 /// Runs a plan.
 #[must_use]
 pub fn walk(plan: &Plan) -> Verdict {
-    let mut world = World::new(plan.clone());
+    run(World::new(plan.clone()))
+}
+
+/// Runs a plan, and writes down what each member takes in, life by life.
+#[must_use]
+pub fn walk_recorded(plan: &Plan) -> (Verdict, Vec<Tape>) {
+    let shelf = Shelf::default();
+    let verdict = run(World { shelf: Some(Rc::clone(&shelf)), ..World::new(plan.clone()) });
+    (verdict, shelf.take())
+}
+
+fn run(mut world: World) -> Verdict {
     let broken = world.live().err();
     let ending = match &broken {
         None => String::from("ok"),
@@ -113,6 +129,8 @@ struct World {
     leaders: Leaders,
     next_ticket: u64,
     next_lease: i64,
+    /// Where lives are kept that are written down, if they are.
+    shelf: Option<Shelf>,
     /// Whether the storm is over.
     quiet: bool,
     story: Vec<String>,
@@ -142,6 +160,7 @@ impl World {
             leaders: Leaders::default(),
             next_ticket: 1,
             next_lease: 1,
+            shelf: None,
             quiet: false,
             story: Vec::new(),
             trace: 0,
