@@ -47,6 +47,8 @@ pub struct Config {
     pub drain: Duration,
     /// How log records reach the disk.
     pub backend: Backend,
+    /// Whether and where all that the node takes in is kept (`--recorder-dir`).
+    pub recording: Option<Recording>,
 }
 
 impl Config {
@@ -102,6 +104,15 @@ pub struct Checks {
     pub at_start: bool,
     /// How often a leader does; zero is never (`--corrupt-check-time`).
     pub every: Duration,
+}
+
+/// Where the flight recorder keeps what the node takes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// The directory (`--recorder-dir`).
+    pub dir: PathBuf,
+    /// Bytes that its files take at most (`--recorder-size`).
+    pub bytes: u64,
 }
 
 /// How a member begins.

@@ -69,7 +69,7 @@ impl DataDir {
 }
 
 /// Makes a directory if it is missing, and locks it.
-fn lock(flag: &str, path: &Path) -> Result<fs::File, Failure> {
+pub(crate) fn lock(flag: &str, path: &Path) -> Result<fs::File, Failure> {
     let at = path.display();
     make(path).map_err(|e| Failure::new(format!("{flag}: cannot make {at}: {e}")))?;
     let open = fs::File::open(path);

@@ -11,11 +11,12 @@ use crate::front::Front;
 use crate::links::{Links, take_state};
 use crate::net::Net;
 use crate::notes::Notes;
+use crate::recorder::Recorded;
 use crate::stop::Stop;
 use keel_core::disk::Lane;
 use keel_core::mvcc::Chunk;
 use keel_core::planner::Placed;
-use keel_core::{Input, Node, Order, Output, Planner, Ticket};
+use keel_core::{Input, Order, Output, Planner, Ticket};
 use keel_proto::peer::Heard;
 use keel_proto::{Call, Desk};
 use std::pin::pin;
@@ -35,7 +36,7 @@ const FINISH_MAX: Duration = Duration::from_secs(10);
 /// Everything that the loop turns.
 pub(crate) struct Driver<N, D> {
     /// Decides everything.
-    pub(crate) node: Node,
+    pub(crate) node: Recorded,
     /// Decides bytes and order on the disk.
     pub(crate) planner: Planner,
     /// Carries the planner's plans out.

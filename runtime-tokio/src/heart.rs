@@ -12,9 +12,10 @@ use crate::links::Links;
 use crate::net::Net;
 use crate::notes::Notes;
 use crate::peers::Peers;
+use crate::recorder::{Recorded, Recorder};
 use crate::remember::{Remembered, remember};
 use crate::stop::Stop;
-use keel_core::{Node, Ticket};
+use keel_core::Ticket;
 use keel_proto::peer::Caller;
 use keel_proto::peer::headers::Identity;
 use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared};
@@ -57,7 +58,11 @@ impl Heart {
         let Remembered { mine, mut introduced, planner, boot } =
             remember(config, &net, &mut disk, journal).await?;
         let id = mine.id;
-        let node = Node::new(mine.clone(), boot, seed, clock.now());
+        let recorder = config.recording.as_ref().map(|told| {
+            let now = Duration::from_nanos(clock.now().0);
+            Recorder::open(told, seed, clock.unix().saturating_sub(now), journal)
+        });
+        let node = Recorded::new(mine.clone(), boot, seed, clock.now(), recorder.transpose()?);
         banner::recovered(journal, &mine, &node.view());
         let shared = Shared::new(node.view(), node.status(), clock.first_id(id));
         let (sender, inbox) = mpsc::channel(config.limits.inbox);

@@ -4,7 +4,8 @@
 //!   shard 0..n  serve ─► proto Services ─► Handle ──inbox──► driver (shard 0) ─► core::Node
 //!                 ▲                                            │  │  │  │
 //!                 └── hub ◄── Arc<Batch> ──────────────────────┘  │  │  └─► journal (stderr)
-//!                                                                 │  └─► disk (two helper threads)
+//!                                                                 │  └─► disk (two helper threads),
+//!                                                                 │      recorder (a thread, if told)
 //!   peers ◄── links: queues, readers, posts, states ◄─────────────┘
 //!     └─────► peers' port (shard 0) ─► proto peer Door ── Heard ──► driver
 //! ```
@@ -41,6 +42,7 @@ pub mod net;
 mod notes;
 pub mod offline;
 mod peers;
+mod recorder;
 mod recover;
 mod remember;
 mod repair;
@@ -54,7 +56,7 @@ mod stop;
 use crc32fast as _;
 
 pub use config::{
-    Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
+    Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput, Recording,
 };
 pub use failure::Failure;
 pub use health::ask_ready;

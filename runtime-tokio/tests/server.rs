@@ -66,6 +66,7 @@ fn config(dir: &Path) -> Config {
         shown: Vec::new(),
         drain: Duration::from_secs(5),
         backend: Backend::default(),
+        recording: None,
     }
 }
 

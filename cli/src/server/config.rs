@@ -8,7 +8,7 @@ use keel_core::members::Cluster;
 use keel_core::node::AutoCompaction;
 use keel_proto::service::CLUSTER_VERSION;
 use keel_runtime_tokio::{
-    Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput,
+    Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput, Recording,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ const QUOTA_DEFAULT: i64 = 2 * 1024 * 1024 * 1024;
 const ELECTION_MAX: u64 = 50_000;
 /// How long a graceful stop waits for clients, as etcd's request timeout.
 const DRAIN: Duration = Duration::from_secs(7);
+/// The smallest recording, bytes.
+const RECORDER_MIN: u64 = 8 * 1024 * 1024;
 /// Requests that may wait for the driver.
 const INBOX: usize = 16_384;
 
@@ -73,7 +75,26 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         shown: Vec::new(),
         drain: DRAIN,
         backend: Backend::default(),
+        recording: recording(settings)?,
     })
+}
+
+/// What the flight recorder keeps, and where.
+fn recording(settings: &Settings) -> Result<Option<Recording>, Refused> {
+    let dir = settings.text("recorder-dir");
+    if dir.is_empty() {
+        if settings.is_set("recorder-size") {
+            return Err(Refused::value("--recorder-size: name a directory with --recorder-dir"));
+        }
+        return Ok(None);
+    }
+    let bytes: u64 = settings.parsed("recorder-size")?;
+    if bytes < RECORDER_MIN {
+        return Err(Refused::value(format!(
+            "--recorder-size[{bytes}] is too small, and should be {RECORDER_MIN} bytes at least"
+        )));
+    }
+    Ok(Some(Recording { dir: PathBuf::from(dir), bytes }))
 }
 
 fn node(

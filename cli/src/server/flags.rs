@@ -181,6 +181,8 @@ pub const FLAGS: &[Flag] = &[
     acts("config-file", ""),
     // keel's own: etcd has no such way.
     switch("self-repair", "false"),
+    acts("recorder-dir", ""),
+    acts("recorder-size", "1073741824"),
 ];
 
 /// A flag by its name.

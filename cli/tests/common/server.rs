@@ -83,6 +83,11 @@ impl Server {
     pub(crate) fn stop(&mut self) -> bool {
         let asked = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
         assert!(asked.is_ok_and(|status| status.success()), "a signal can be sent");
+        self.ended()
+    }
+
+    /// Waits until it has left, and says whether with success.
+    pub(crate) fn ended(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("our own child can be waited for") {
