@@ -21,6 +21,7 @@ mod mixed;
 #[path = "../common/search.rs"]
 mod search;
 mod snapshot;
+mod told;
 mod workload;
 
 use keel_cli::load::process::Server;
