@@ -22,6 +22,7 @@ pub mod explore;
 pub mod history;
 pub mod nemesis;
 pub mod oracle;
+pub mod picture;
 pub mod plan;
 pub mod random;
 pub mod recording;
@@ -31,4 +32,4 @@ pub mod walk;
 
 pub use oracle::Broken;
 pub use plan::Plan;
-pub use walk::{Verdict, walk, walk_recorded};
+pub use walk::{Verdict, walk, walk_filmed, walk_recorded};

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use keel_sim::explore::{explore, kept};
 use keel_sim::recording::{self, Recording, Teller, Until};
-use keel_sim::{Plan, shrink, story, walk};
+use keel_sim::{Plan, picture, shrink, story, walk, walk_filmed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +46,15 @@ enum Command {
         #[command(flatten)]
         look: Look,
     },
+    /// Run a plan and draw what happens, as a page for a browser: members, terms, messages, faults
+    /// and what clients asked.
+    Trace {
+        /// The plan.
+        plan: PathBuf,
+        /// As what: a page, named as the plan where it has no name of its own.
+        #[arg(long, value_name = "PAGE", num_args = 0..=1, required = true)]
+        html: Option<Option<PathBuf>>,
+    },
     /// Make a failing plan smaller; the small one is printed.
     Shrink {
         /// The plan.
@@ -80,6 +89,10 @@ fn main() -> ExitCode {
         Command::Replay { what, look } if is_recording(&what) => relive(&what, &look),
         Command::Replay { what: plan, look } if look == Look::default() => replay(&plan),
         Command::Replay { .. } => Err(String::from("only a recording can be stopped or looked at")),
+        Command::Trace { plan, html } => {
+            let page = html.flatten().unwrap_or_else(|| plan.with_extension("html"));
+            trace(&plan, &page)
+        }
         Command::Shrink { plan } => make_small(&plan),
     };
     match done {
@@ -168,6 +181,16 @@ fn replay(path: &Path) -> Result<bool, String> {
     }
     println!("{} events, trace {:016x}", verdict.events, verdict.trace);
     Ok(verdict.broken.is_none())
+}
+
+fn trace(path: &Path, page: &Path) -> Result<bool, String> {
+    let plan = plan(path)?;
+    let (verdict, timeline) = walk_filmed(&plan);
+    fs::write(page, picture::html(&plan, &verdict, &timeline))
+        .map_err(|error| format!("cannot write {}: {error}", page.display()))?;
+    let ending = verdict.story.last().map_or("", String::as_str);
+    println!("{ending}; open {} in a browser", page.display());
+    Ok(true)
 }
 
 fn is_recording(path: &Path) -> bool {

@@ -1,5 +1,6 @@
 //! The network between members: what is sent may be lost, doubled, late, or held.
 
+use super::film::Fate;
 use super::{CLUSTER, Happening, World};
 use crate::oracle::Broken;
 use crate::plan::Knobs;
@@ -66,7 +67,8 @@ impl World {
             false => (knobs.drop, knobs.duplicate),
         };
         if self.bus.random.happens(drop) {
-            return;
+            let lost = Parcel::Message { from, message };
+            return self.film_sent(from, to, &lost, Fate::Lost);
         }
         // A proposal that is forwarded travels once, on one stream: nobody sends it again, since
         // nobody could tell it from another one.
@@ -92,9 +94,10 @@ impl World {
 
     fn carry(&mut self, from: usize, to: usize, what: Parcel, slowness: u32) {
         if self.bus.cuts.contains(&(from, to)) {
-            return;
+            return self.film_sent(from, to, &what, Fate::Cut);
         }
         if self.bus.holds.contains(&(from, to)) {
+            self.film_sent(from, to, &what, Fate::Held);
             return self.bus.held.push((from, to, what));
         }
         let knobs = &self.plan.knobs;
@@ -102,6 +105,7 @@ impl World {
         if !self.quiet && self.bus.random.happens(knobs.straggle) {
             takes *= STRAGGLER;
         }
+        self.film_sent(from, to, &what, Fate::Arrives(self.now.after(takes)));
         self.soon(takes, Happening::Arrive { to, what });
     }
 

@@ -14,6 +14,7 @@
 mod bus;
 mod client;
 mod faults;
+mod film;
 mod member;
 mod quiet;
 mod serve;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use tape::Shelf;
 use watcher::Watcher;
 
+pub use film::{Content, Fate, Role, Sent, Stand, Timeline, walk_filmed};
 pub use tape::Tape;
 
 /// The id of every simulated cluster.
@@ -86,31 +88,20 @@ enum Happening {
 /// Runs a plan.
 #[must_use]
 pub fn walk(plan: &Plan) -> Verdict {
-    run(World::new(plan.clone()))
+    run(&mut World::new(plan.clone()))
 }
 
 /// Runs a plan, and writes down what each member takes in, life by life.
 #[must_use]
 pub fn walk_recorded(plan: &Plan) -> (Verdict, Vec<Tape>) {
     let shelf = Shelf::default();
-    let verdict = run(World { shelf: Some(Rc::clone(&shelf)), ..World::new(plan.clone()) });
+    let verdict = run(&mut World { shelf: Some(Rc::clone(&shelf)), ..World::new(plan.clone()) });
     (verdict, shelf.take())
 }
 
-fn run(mut world: World) -> Verdict {
+fn run(world: &mut World) -> Verdict {
     let broken = world.live().err();
-    let ending = match &broken {
-        None => String::from("ok"),
-        Some(broken) => format!("broken {broken}"),
-    };
-    world.tell(&ending);
-    Verdict {
-        broken,
-        story: world.story,
-        trace: world.trace,
-        lasted: world.now.since(Instant(0)),
-        events: world.events,
-    }
+    world.verdict(broken)
 }
 
 /// Everything that there is.
@@ -131,6 +122,8 @@ struct World {
     next_lease: i64,
     /// Where lives are kept that are written down, if they are.
     shelf: Option<Shelf>,
+    /// Where it is taken down how the run looks, if it is.
+    film: Option<Timeline>,
     /// Whether the storm is over.
     quiet: bool,
     story: Vec<String>,
@@ -161,6 +154,7 @@ impl World {
             next_ticket: 1,
             next_lease: 1,
             shelf: None,
+            film: None,
             quiet: false,
             story: Vec::new(),
             trace: 0,
@@ -188,8 +182,25 @@ impl World {
         self.judge()
     }
 
+    /// What there is to say of a run that is over.
+    fn verdict(&mut self, broken: Option<Broken>) -> Verdict {
+        let ending = match &broken {
+            None => String::from("ok"),
+            Some(broken) => format!("broken {broken}"),
+        };
+        self.tell(&ending);
+        Verdict {
+            broken,
+            story: std::mem::take(&mut self.story),
+            trace: self.trace,
+            lasted: self.now.since(Instant(0)),
+            events: self.events,
+        }
+    }
+
     /// Lets happen what is due until then.
     fn run_until(&mut self, end: Instant) -> Result<(), Broken> {
+        self.film_stands();
         while let Some(next) = self.queue.first_entry() {
             if next.key().0 > end {
                 break;
@@ -202,6 +213,7 @@ impl World {
             }
             self.mark(at.0);
             self.happen(happening)?;
+            self.film_stands();
         }
         self.now = end;
         Ok(())
@@ -217,6 +229,7 @@ impl World {
                 Ok(())
             }
             Happening::Request { client, operation, member } => {
+                self.film_request(operation, member);
                 self.request(client, operation, member)
             }
             Happening::Answer { client, operation, outcome } => {
