@@ -117,12 +117,14 @@ impl Ring {
         self.write(inputs)
     }
 
-    /// Whether it is time for the next state.
+    /// Whether it is time for the next state. One that leaves little room for inputs would be
+    /// written again and again: then the inputs have what is left, and that is the end.
     pub(super) fn wants_state(&self) -> bool {
         let inputs = self.files.last().map_or(0, |file| file.len);
         // Two states and the inputs behind both fit, with some air.
         let air = self.max / 16;
-        inputs >= self.max.saturating_sub(2 * self.state + air) / 2
+        let room = self.max.saturating_sub(2 * self.state + air) / 2;
+        room >= self.max / 8 && inputs >= room
     }
 
     /// Cuts what a writer holds into frames.

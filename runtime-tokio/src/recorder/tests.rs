@@ -203,3 +203,22 @@ fn the_oldest_goes_when_its_space_is_needed() {
     let full = ring.inputs(&filler(20_000)).expect_err("it does not fit");
     assert!(full.get_ref().is_some_and(|why| why.is::<Full>()), "{full}");
 }
+
+#[test]
+fn a_state_that_leaves_no_room_for_inputs_is_not_written_again_and_again() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ring = Ring::open(&told(dir.path(), 100_000), 7, Duration::ZERO);
+    let mut ring = ring.expect("the directory is there");
+    ring.state(0, &filler(40_000)).expect("it fits");
+    let mut inputs = 0;
+    let full = loop {
+        assert!(!ring.wants_state(), "after {inputs} inputs");
+        match ring.inputs(&filler(1000)) {
+            Ok(()) => inputs += 1,
+            Err(full) => break full,
+        }
+    };
+    assert!(inputs > 50, "they have what is left: {inputs}");
+    assert!(full.get_ref().is_some_and(|why| why.is::<Full>()), "{full}");
+    assert!(held(dir.path()).0 <= 100_000);
+}
