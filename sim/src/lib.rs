@@ -8,6 +8,7 @@
 //!                       │
 //!                       ▼
 //!   History, what was applied, what was sent ─► oracle ─► Verdict
+//!                       └─► Timeline ─► picture: a page for a browser
 //! ```
 //!
 //! And apart from that: recorder's directory ─► recording ─► a production member's core, alive again
