@@ -210,3 +210,24 @@ fn unsafe_stands_only_where_the_log_is_mapped() {
     }
     refuse(&complaints);
 }
+
+/// Planted mistakes are compiled into what has debug assertions only, and woken by the simulator
+/// only: no shipped binary makes one.
+#[test]
+fn nothing_that_is_planted_ships() {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace's file");
+    let release = workspace.split("[profile.release]").nth(1).expect("a release profile");
+    let release = release.split("\n[").next().unwrap_or_default();
+    assert!(!release.contains("debug-assertions"), "a release would hold planted mistakes");
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let may = ["core/src/mutant.rs", "sim/src/mutants.rs", "cli/tests/tidy.rs"];
+        if may.contains(&source.path.as_str()) {
+            continue;
+        }
+        for (at, line) in lines_with(&source.shipped, "mutant::") {
+            complaints.push(format!("{}:{at}: {}", source.path, line.trim()));
+        }
+    }
+    refuse(&complaints);
+}

@@ -25,6 +25,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+pub mod mutant;
+
 pub mod command;
 pub mod disk;
 pub mod entry;

@@ -21,6 +21,7 @@
 pub mod device;
 pub mod explore;
 pub mod history;
+pub mod mutants;
 pub mod nemesis;
 pub mod oracle;
 pub mod picture;

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use keel_sim::explore::{explore, kept};
 use keel_sim::recording::{self, Recording, Teller, Until};
-use keel_sim::{Plan, picture, shrink, story, walk, walk_filmed};
+use keel_sim::{Plan, mutants, picture, shrink, story, walk, walk_filmed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,6 +55,18 @@ enum Command {
         #[arg(long, value_name = "PAGE", num_args = 0..=1, required = true)]
         html: Option<Option<PathBuf>>,
     },
+    /// Make planted mistakes, one after the other, until a rule breaks.
+    Mutants {
+        /// Only these, by name.
+        #[arg(long)]
+        only: Vec<String>,
+        /// For how many minutes each is hunted.
+        #[arg(long, default_value_t = 2)]
+        minutes: u64,
+        /// Only those that a few seeds find.
+        #[arg(long)]
+        fast: bool,
+    },
     /// Make a failing plan smaller; the small one is printed.
     Shrink {
         /// The plan.
@@ -93,6 +105,7 @@ fn main() -> ExitCode {
             let page = html.flatten().unwrap_or_else(|| plan.with_extension("html"));
             trace(&plan, &page)
         }
+        Command::Mutants { only, minutes, fast } => hunt_all(&only, minutes, fast),
         Command::Shrink { plan } => make_small(&plan),
     };
     match done {
@@ -191,6 +204,27 @@ fn trace(path: &Path, page: &Path) -> Result<bool, String> {
     let ending = verdict.story.last().map_or("", String::as_str);
     println!("{ending}; open {} in a browser", page.display());
     Ok(true)
+}
+
+fn hunt_all(only: &[String], minutes: u64, fast: bool) -> Result<bool, String> {
+    std::panic::set_hook(Box::new(|_| {}));
+    let chosen = mutants::choose(only, fast)?;
+    let limit = Duration::from_secs(minutes * 60);
+    let (mut caught, mut sound) = (0, 0);
+    for mutant in &chosen {
+        if let Some(why) = mutants::equivalent(*mutant) {
+            println!("{:22} is none: {why}", format!("{mutant:?}"));
+            sound += 1;
+            continue;
+        }
+        let begun = Instant::now();
+        let hunt = mutants::hunt(*mutant, (1..).take_while(|_| begun.elapsed() < limit));
+        caught += usize::from(hunt.caught.is_some());
+        println!("{hunt} {:7.1} s", begun.elapsed().as_secs_f64());
+    }
+    let wanted = chosen.len() - sound;
+    println!("{caught} of {wanted} caught, {sound} are none");
+    Ok(caught == wanted)
 }
 
 fn is_recording(path: &Path) -> bool {

@@ -149,7 +149,8 @@ impl Lessor {
     /// second than can be revoked in it (§4.2).
     pub fn promote(&mut self, now: Instant, extend: Duration) {
         for lease in self.leases.values_mut() {
-            lease.expiry = Some(now.after(extend).after(span(lease.to_count())));
+            let own = if mutant!(PromotionGivesNoTime) { 0 } else { lease.to_count() };
+            lease.expiry = Some(now.after(extend).after(span(own)));
         }
         if self.leases.len() >= LEASE_REVOKE_RATE {
             self.spread(now);
@@ -208,6 +209,11 @@ impl Lessor {
     /// Keeps a lease alive.
     pub fn renew(&mut self, now: Instant, id: LeaseId) -> Renewal {
         let Some(clock) = &mut self.clock else {
+            if mutant!(FollowerRenews)
+                && let Some(lease) = self.leases.get(&id)
+            {
+                return Renewal::Granted { ttl: lease.ttl };
+            }
             return Renewal::NotPrimary;
         };
         let Some(lease) = self.leases.get_mut(&id) else {
@@ -220,7 +226,9 @@ impl Lessor {
         if lease.remaining > 0 {
             return Renewal::Clear;
         }
-        lease.expiry = Some(clock.start(now, id, lease.ttl));
+        if !mutant!(RenewsInName) {
+            lease.expiry = Some(clock.start(now, id, lease.ttl));
+        }
         if self.checkpoints && !clock.checkpoints.contains(id) {
             clock.plan_checkpoint(now, id, lease.ttl);
         }
@@ -243,7 +251,9 @@ impl Lessor {
             let Some(id) = clock.expiries.pop(now) else { break };
             assert!(self.leases.contains_key(&id), "only leases that exist are waited for");
             clock.expiries.set(id, now.after(clock.retry));
-            due.push(id);
+            if !mutant!(NeverExpires) {
+                due.push(id);
+            }
         }
         due
     }

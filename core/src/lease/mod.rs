@@ -93,7 +93,9 @@ impl Lessor {
         self.clock = None;
         self.leases = leases.iter().map(|record| (record.lease, self.revived(record))).collect();
         for (id, key) in attached {
-            if let Some(lease) = self.leases.get_mut(&id) {
+            if !mutant!(RestoreForgetsKeys)
+                && let Some(lease) = self.leases.get_mut(&id)
+            {
                 lease.keys.insert(Bytes::copy_from_slice(&key));
             }
         }

@@ -144,7 +144,8 @@ fn trim_some(state: &mut State, at: &mut u64, revision: i64, max: usize) -> bool
 pub(super) fn trim(tree: &mut Tree, history: &mut History, at: u64, compacted: i64) {
     let Some(found) = history.get(at).filter(|found| found.link.main <= compacted) else { return };
     let superseded = found.prev();
-    let gone = found.link.tombstone && found.link.main < compacted;
+    let below = compacted + i64::from(mutant!(CompactionTakesTombstone));
+    let gone = found.link.tombstone && found.link.main < below;
     if gone {
         let key = record::key_of(found.record).to_vec();
         // The index must not point at a version that dies.
@@ -153,7 +154,7 @@ pub(super) fn trim(tree: &mut Tree, history: &mut History, at: u64, compacted: i
         }
     }
     if let Some(prev) = superseded {
-        history.kill(prev);
+        history.kill(if mutant!(CompactionTakesLiving) { at } else { prev });
     }
     if gone {
         history.kill(at);

@@ -182,7 +182,9 @@ impl Store {
     /// follows from the compacted revision.
     pub fn restore(at: Restored) -> Result<Store, &'static str> {
         let mut history = History::restore(at.chunks, at.tail)?;
-        history.bury(&at.dead)?;
+        if !mutant!(DeadLiveAgain) {
+            history.bury(&at.dead)?;
+        }
         let mut store = Store::with(history, at.revision, at.compacted);
         store.index()?;
         store.settle_dead();
@@ -237,6 +239,9 @@ impl Store {
                 }
             }
             at += 1;
+        }
+        if mutant!(RestoreLosesRevision) {
+            *revision = last.main.max(1);
         }
         Ok(())
     }
@@ -314,7 +319,8 @@ impl Store {
 
     /// The changes since the last time, in the order of revisions.
     pub fn take_events(&mut self) -> Vec<Event> {
-        let from = core::mem::replace(&mut self.told, self.state.history.end());
+        let end = self.state.history.end().saturating_sub(u64::from(mutant!(EventsTwice)));
+        let from = core::mem::replace(&mut self.told, end);
         events::between(&self.state.history, from)
     }
 
@@ -355,7 +361,7 @@ impl Store {
             key: &put.key,
             create: old.map_or(revision.main, |old| old.create),
             modified: revision.main,
-            version: old.map_or(1, |old| old.version + 1),
+            version: old.map_or(1, |old| old.version + i64::from(!mutant!(VersionsStandStill))),
             value: match old {
                 Some(old) if put.ignore_value => old.value,
                 _ => &put.value,

@@ -136,9 +136,9 @@ impl Node {
 
     /// A keep-alive: the leader's own business, as long as it is sure to lead (semantics §4.3).
     fn admit_renewal(&mut self, ticket: Ticket, lease: LeaseId) {
-        if !self.leads {
+        if !self.leads && !mutant!(FollowerRenews) {
             self.settle(ticket, Err(Refusal::NotPrimary));
-        } else if self.doubtful {
+        } else if self.doubtful && !mutant!(DoubtfulLeaderRenews) {
             self.reads.ask(Asker { ticket, purpose: Purpose::Renew(lease) });
         } else {
             self.renew(ticket, lease);

@@ -175,7 +175,10 @@ impl Node {
 
     fn revoke(&mut self, lease: LeaseId) -> Result<Reply, Refusal> {
         let keys = self.lessor.revoke(lease)?;
-        let revision = self.store.remove(&keys);
+        let revision = self.store.remove(if mutant!(RevokeKeepsKeys) { &[] } else { &keys });
+        if mutant!(RevokesInSilence) {
+            self.store.take_events();
+        }
         for ticket in self.renewals.remove(&lease).unwrap_or_default() {
             self.settle(ticket, Ok(Reply::Renew { lease, ttl: 0, revision }));
         }
@@ -205,10 +208,10 @@ impl Node {
             let before = event.lease_before;
             let after = if event.tombstone { LeaseId::NONE } else { record::lease(&event.record) };
             if before != after {
-                if before != LeaseId::NONE {
+                if before != LeaseId::NONE && !mutant!(DetachForgotten) {
                     self.lessor.detach(before, &event.key);
                 }
-                if after != LeaseId::NONE {
+                if after != LeaseId::NONE && !mutant!(AttachForgotten) {
                     self.lessor.attach(after, &event.key);
                 }
             }

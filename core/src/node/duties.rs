@@ -56,7 +56,8 @@ impl Own {
 
 /// How long a ticket waits: etcd's `ReqTimeout` (semantics §6.4).
 pub(super) fn request_timeout(config: &Config) -> Duration {
-    Duration::from_secs(5) + config.election * 2
+    let base = Duration::from_secs(if mutant!(TicketsNeverExpire) { 1 << 30 } else { 5 });
+    base + config.election * 2
 }
 
 /// The shortest time to live of a lease, whole seconds (semantics §4.1).
@@ -148,7 +149,7 @@ impl Node {
     pub(super) fn run_duties(&mut self) {
         self.expire_tickets();
         self.ask_reads_again();
-        if self.leads {
+        if self.leads || mutant!(OldLeaderExpires) {
             self.expire_leases();
         }
         self.compact_some();
@@ -276,7 +277,9 @@ impl Node {
     pub(super) fn watch_leadership(&mut self) {
         let (leader, leads) = (self.raft.leader(), self.raft.leads());
         if self.leads && !leads {
-            self.lessor.demote();
+            if !mutant!(OldLeaderExpires) {
+                self.lessor.demote();
+            }
             for (_, tickets) in core::mem::take(&mut self.renewals) {
                 for ticket in tickets {
                     self.settle(ticket, Err(Refusal::NotPrimary));
@@ -304,12 +307,17 @@ impl Node {
 
     /// Everything that a copy of the state needs.
     pub(super) fn checkpoint(&self) -> Arc<Checkpoint> {
+        let index = match self.applied.0 {
+            index if mutant!(CheckpointBehind) => index.prev(),
+            index if mutant!(CheckpointAhead) => index.next(),
+            index => index,
+        };
         Arc::new(Checkpoint {
-            index: self.applied.0,
+            index,
             term: self.applied.1,
             lineage: self.lineage.number,
             kv: self.store.view(),
-            leases: self.lessor.records(),
+            leases: if mutant!(CheckpointLosesLeases) { Vec::new() } else { self.lessor.records() },
             alarms: Arc::clone(self.alarms.all()),
             cluster: Arc::clone(&self.cluster),
             config: self.raft.config().clone(),

@@ -35,7 +35,7 @@ crate::recording::code!(struct Lineage { number, since, owed });
 impl Lineage {
     /// Whether a checkpoint's chunks are chunks of the state of now.
     pub(super) fn holds(&self, mark: Mark) -> bool {
-        mark >= self.since
+        mark >= self.since || mutant!(AdoptsOldChunks)
     }
 }
 
@@ -79,6 +79,9 @@ impl Node {
         self.lineage.number += 1;
         self.lineage.owed = Some(index);
         self.lineage.since = self.checkpoint_now();
+        if mutant!(AcksStateAtOnce) {
+            self.raft.acknowledge(self.now, index);
+        }
         self.note(Note::StateInstalled { from, index });
         self.tell_members();
     }

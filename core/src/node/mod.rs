@@ -304,6 +304,9 @@ impl Node {
         if !self.tickets.close(ticket) {
             return;
         }
+        if mutant!(Canary) {
+            self.replies.push((ticket, reply.clone()));
+        }
         match self.own.remove(&ticket) {
             Some(own) => self.on_own(own, &reply),
             None => self.replies.push((ticket, reply)),

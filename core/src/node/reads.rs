@@ -54,7 +54,10 @@ crate::recording::code!(struct Round { contexts, askers, retry, confirmed });
 impl Reads {
     /// Somebody asks; the next round is theirs.
     pub(super) fn ask(&mut self, asker: Asker) {
-        self.waiting.push(asker);
+        match &mut self.round {
+            Some(round) if mutant!(JoinsReadRound) => round.askers.push(asker),
+            _ => self.waiting.push(asker),
+        }
     }
 
     /// Begins a round if somebody waits and none is under way; `context` is what raft is asked
@@ -103,7 +106,8 @@ impl Reads {
 
     /// Those who may read now that `applied` is applied.
     pub(super) fn release(&mut self, applied: Index) -> Vec<Asker> {
-        let ready = |round: &mut Round| round.confirmed.is_some_and(|index| index <= applied);
+        let applied = |index| index <= applied || mutant!(ReadsBeforeApplied);
+        let ready = |round: &mut Round| round.confirmed.is_some_and(applied);
         self.round.take_if(ready).map(|round| round.askers).unwrap_or_default()
     }
 
@@ -114,7 +118,8 @@ impl Reads {
 
     /// When the round is to be asked again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.round.as_ref().filter(|round| round.confirmed.is_none()).map(|round| round.retry)
+        let waits = |round: &&Round| round.confirmed.is_none() && !mutant!(ReadsAskedOnce);
+        self.round.as_ref().filter(waits).map(|round| round.retry)
     }
 }
 

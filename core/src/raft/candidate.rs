@@ -56,7 +56,7 @@ impl Raft {
                 self.hold(voter, term, Body::VoteReply { pre, reject: false });
             } else if self.config.votes(voter) {
                 let body = Body::Vote { pre, last, last_term, transfer };
-                if pre {
+                if pre || mutant!(AsksBeforeDurable) {
                     // It promises nothing: the term is still the old one.
                     let message = Message { term, body };
                     self.out.push_back(Ready::Send { to: voter, message });
@@ -91,7 +91,7 @@ impl Raft {
         match self.config.tally(|id| answers.get(&id).copied()) {
             Tally::Pending => {}
             Tally::Lost => self.become_follower(self.term, NodeId::NONE),
-            Tally::Won if pre => self.begin_campaign(false, false),
+            Tally::Won if pre && !mutant!(PreVotesElect) => self.begin_campaign(false, false),
             Tally::Won => self.become_leader(),
         }
     }

@@ -92,7 +92,8 @@ impl Raft {
             self.holds(from, self.log.commit);
             return;
         }
-        if self.log.term(prev) != Some(prev_term) {
+        let agrees = |term| term == prev_term || mutant!(AppendsAnywhere);
+        if !self.log.term(prev).is_some_and(agrees) {
             let (index, hint_term) = self.log.agree_before(prev, prev_term);
             let reject = Some(Hint { index, term: hint_term });
             self.hold(from, term, Body::AppendAck { index: prev, reject });
@@ -108,8 +109,12 @@ impl Raft {
         }
         let last = expected.prev();
         self.log.splice(entries);
-        self.commit_to(commit.min(last));
-        self.holds(from, last);
+        self.commit_to(commit.min(if mutant!(CommitsAheadOfAppend) {
+            self.log.last()
+        } else {
+            last
+        }));
+        self.holds(from, if mutant!(AcksWholeLog) { self.log.last() } else { last });
     }
 
     fn on_snapshot(&mut self, from: NodeId, index: Index, term: Term, config: super::Config) {

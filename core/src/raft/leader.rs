@@ -93,7 +93,9 @@ impl Raft {
         });
         self.leader = self.options.id;
         self.note(Note::BecameLeader { term: self.term });
-        self.append(Payload::Empty);
+        if !mutant!(NoFirstEntry) {
+            self.append(Payload::Empty);
+        }
     }
 
     fn leading(&mut self) -> &mut Leader {
@@ -106,6 +108,10 @@ impl Raft {
     fn append(&mut self, payload: Payload) -> Index {
         let index = self.log.last().next();
         self.log.push(Entry { term: self.term, index, payload });
+        if mutant!(CountsUndurable) {
+            self.log.durable = index;
+            self.on_append_ack(self.options.id, index, None);
+        }
         index
     }
 
@@ -268,7 +274,8 @@ impl Raft {
         let Role::Leader(leader) = &self.role else { return false };
         let reached = |id| leader.peers.get(&id).map_or(Index::default(), |peer| peer.matched);
         let agreed = self.config.agreed(reached);
-        if agreed <= self.log.commit || self.log.term(agreed) != Some(self.term) {
+        let own_term = self.log.term(agreed) == Some(self.term) || mutant!(CommitsOldTerms);
+        if agreed <= self.log.commit || !own_term {
             return false;
         }
         self.commit_to(agreed);
@@ -288,13 +295,13 @@ impl Raft {
 
     pub(super) fn on_read_index(&mut self, from: NodeId, context: Bytes) {
         let committed = self.log.commit;
-        if self.begins_term() {
+        if self.begins_term() && !mutant!(ReadsBeforeFirstCommit) {
             // What earlier leaders committed is not known before: a lone voter after a restart
             // has acknowledged more than the commit index on its disk says (Raft §8).
             self.leading().early.push((from, context));
             return;
         }
-        if self.config.only_voter_is(self.options.id) {
+        if self.config.only_voter_is(self.options.id) || mutant!(ReadsUnconfirmed) {
             self.answer_read(from, committed, context);
             return;
         }
@@ -365,7 +372,8 @@ impl Raft {
         let context = Bytes::copy_from_slice(context);
         for (peer, matched) in peers.into_iter().filter(|(peer, _)| *peer != me) {
             let context = context.clone();
-            self.send(peer, Body::Heartbeat { commit: commit.min(matched), context });
+            let commit = if mutant!(CommitsAheadOfMatch) { commit } else { commit.min(matched) };
+            self.send(peer, Body::Heartbeat { commit, context });
         }
     }
 
@@ -390,7 +398,9 @@ impl Raft {
             peer.active = *id == me;
         }
         match heir {
-            _ if !heard => self.become_follower(self.term, NodeId::NONE),
+            _ if !heard && !mutant!(LeaderWithoutQuorum) => {
+                self.become_follower(self.term, NodeId::NONE)
+            }
             // Whoever was asked did not take over, and this disk is no better.
             Some(_) if failed.is_some() => self.become_follower(self.term, NodeId::NONE),
             Some(heir) => {

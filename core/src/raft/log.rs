@@ -99,7 +99,7 @@ impl Log {
     pub(super) fn splice(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             match self.term(entry.index) {
-                Some(term) if term == entry.term => {}
+                Some(term) if term == entry.term || mutant!(KeepsConflicts) => {}
                 Some(_) => {
                     self.cut(entry.index);
                     self.push(entry);
@@ -159,7 +159,8 @@ impl Log {
 
     /// What may be applied and was not handed out yet: committed, and on the local disk.
     pub(super) fn next_committed(&mut self, max: usize) -> Vec<Entry> {
-        let until = self.commit.min(self.durable);
+        let commit = if mutant!(AppliesUncommitted) { self.durable } else { self.commit };
+        let until = commit.min(self.durable);
         if until <= self.handed {
             return Vec::new();
         }

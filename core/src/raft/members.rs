@@ -61,7 +61,7 @@ impl Config {
         let majority = |set: &BTreeSet<NodeId>| {
             let mut all: Vec<Index> = set.iter().map(|id| reached(*id)).collect();
             all.sort_unstable();
-            let quorum = all.len() / 2 + 1;
+            let quorum = all.len() / 2 + usize::from(!mutant!(CommitsByHalf));
             all.len().checked_sub(quorum).and_then(|at| all.get(at).copied())
         };
         // An empty half agrees to everything; no voters at all agree to nothing.
@@ -76,7 +76,7 @@ impl Config {
     pub(super) fn tally(&self, answer: impl Fn(NodeId) -> Option<bool>) -> Tally {
         let half = |set: &BTreeSet<NodeId>| {
             let count = |wanted| set.iter().filter(|id| answer(**id) == Some(wanted)).count();
-            let quorum = set.len() / 2 + 1;
+            let quorum = set.len() / 2 + usize::from(!mutant!(ElectedByHalf));
             if set.is_empty() || count(true) >= quorum {
                 Tally::Won
             } else if set.len() - count(false) < quorum {

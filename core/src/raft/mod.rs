@@ -320,11 +320,12 @@ impl Raft {
         match body {
             // A voter that hears its leader does not help to depose it (Raft §4.2.3).
             Body::Vote { transfer: false, .. } if self.hears_leader() => return false,
+            _ if mutant!(LeaderIgnoresTerms) && self.leads() => return false,
             Body::VoteReply { pre: true, reject: false } => return true,
             _ => {}
         }
         match body {
-            Body::Vote { pre: true, .. } => {}
+            Body::Vote { pre: true, .. } if !mutant!(PreVoteRaisesTerms) => {}
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot { .. } => {
                 self.become_follower(term, from);
             }
@@ -343,6 +344,12 @@ impl Raft {
                 Body::AppendAck { index: Index::default(), reject: None }
             }
             Body::Vote { pre: true, .. } => Body::VoteReply { pre: true, reject: true },
+            Body::VoteReply { .. } if mutant!(OldVotesCount) => {
+                return self.candidate_step(from, body.clone());
+            }
+            Body::AppendAck { .. } if mutant!(OldAcksCount) && self.leads() => {
+                return self.leader_step(from, body.clone());
+            }
             _ => return,
         };
         self.send(from, body);
@@ -350,9 +357,11 @@ impl Raft {
 
     fn on_vote(&mut self, from: NodeId, term: Term, pre: bool, last: Index, last_term: Term) {
         let free = self.vote == from
+            || mutant!(VotesTwice)
             || self.vote == NodeId::NONE && self.leader == NodeId::NONE
             || pre && term > self.term;
-        if !free || !self.log.is_beaten_by(last, last_term) {
+        let worthy = self.log.is_beaten_by(last, last_term) || mutant!(VotesForShorterLog);
+        if !free || !worthy {
             self.hold(from, self.term, Body::VoteReply { pre, reject: true });
             return;
         }
@@ -383,7 +392,7 @@ impl Raft {
         let changed = term > self.term || leader != self.leader || !self.is_follower();
         if term > self.term {
             self.term = term;
-            self.vote = NodeId::NONE;
+            self.vote = if mutant!(VoteOutlivesTerm) { self.vote } else { NodeId::NONE };
         }
         self.leader = leader;
         self.role = Role::Follower(Follower::new(&self.options, &mut self.rng, self.now));
@@ -413,6 +422,9 @@ impl Raft {
             Role::Candidate(_) => Err(Refusal::NoLeader),
             Role::Follower(_) if self.leader == NodeId::NONE => Err(Refusal::NoLeader),
             Role::Follower(_) => {
+                if mutant!(ForwardsTwice) {
+                    self.forward(Body::Propose { payloads: alloc::vec![payload.clone()] });
+                }
                 self.forward(Body::Propose { payloads: alloc::vec![payload] });
                 Ok(None)
             }
@@ -587,12 +599,14 @@ impl Raft {
     }
 
     fn hard(&self) -> HardState {
-        HardState { term: self.term, vote: self.vote, commit: self.log.commit }
+        let vote = if mutant!(VoteForgotten) { NodeId::NONE } else { self.vote };
+        HardState { term: self.term, vote, commit: self.log.commit }
     }
 
     /// Sends what rests on nothing but the term: at once, where that is durable.
     fn send(&mut self, to: NodeId, body: Body) {
-        if self.term != self.saved.term || self.term_mark > self.durable {
+        let durable = self.term == self.saved.term && self.term_mark <= self.durable;
+        if !durable && !mutant!(SpeaksInUndurableTerm) {
             return self.hold(to, self.term, body);
         }
         let message = Message { term: self.term, body };
@@ -611,8 +625,15 @@ impl Raft {
         if self.outdates(mark, to, term, &body) {
             self.held.pop_back();
         }
+        let hasty = match &body {
+            Body::VoteReply { reject: false, .. } => mutant!(VotesBeforeDurable),
+            Body::AppendAck { reject: None, .. } => {
+                mutant!(AcksBeforeDurable) || mutant!(DuplicateOvertakes) && !self.is_dirty()
+            }
+            _ => false,
+        };
         let message = Message { term, body };
-        if mark <= self.durable && self.held.is_empty() {
+        if mark <= self.durable && self.held.is_empty() || hasty {
             self.deliver(to, message);
         } else {
             self.held.push_back((mark, to, message));

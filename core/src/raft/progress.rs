@@ -61,7 +61,7 @@ impl Progress {
 
     /// A heartbeat's answer shows that the link lives: one more append may try.
     pub(super) fn unpause(&mut self) {
-        self.paused = false;
+        self.paused &= mutant!(ProbesOnce);
         if self.feed == Feed::Stream && self.flying.len() >= self.window {
             self.flying.pop_front();
         }
@@ -102,7 +102,7 @@ impl Progress {
             self.next = self.matched.next();
             return true;
         }
-        if self.next.prev() != index {
+        if self.next.prev() != index || mutant!(RefusalsIgnored) {
             return false;
         }
         self.next = index.min(hint.next()).max(self.matched.next());
@@ -130,7 +130,9 @@ impl Progress {
 
     /// The state could not be brought to it: begin where the logs last agreed.
     pub(super) fn snapshot_failed(&mut self) {
-        if let Feed::Snapshot(_) = self.feed {
+        if !mutant!(StateSentOnce)
+            && let Feed::Snapshot(_) = self.feed
+        {
             self.feed = Feed::Snapshot(Index::default());
             self.probe();
         }

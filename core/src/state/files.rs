@@ -178,7 +178,7 @@ impl Files {
 
     /// What of an image is not in the files yet.
     fn news(&self, image: &Image) -> VecDeque<Frame> {
-        let replaced = image.lineage != self.lineage;
+        let replaced = image.lineage != self.lineage && !mutant!(OldLineageStays);
         let mut todo = VecDeque::new();
         let mut gone = Vec::new();
         let mut live = self.ledger.live().peekable();
@@ -187,7 +187,8 @@ impl Files {
                 gone.push(number);
             }
             let known = live.next_if(|&(number, _)| number == chunk.number);
-            if replaced || known.is_none_or(|(_, place)| place.version != chunk.version) {
+            let anew = |version| version != chunk.version && !mutant!(ThinnedChunkStays);
+            if replaced || known.is_none_or(|(_, place)| anew(place.version)) {
                 let (number, version) = (chunk.number, chunk.version);
                 let body = chunk.bytes.clone();
                 todo.push_back(Frame { kind: Kind::Chunk, number, version, body });
@@ -364,7 +365,8 @@ impl Files {
             ops = self.write_rest();
         }
         let job = self.job.as_ref().expect("a job is at its end");
-        ops.extend(job.dirty.iter().map(|&number| DiskOp::Sync { file: File::State(number) }));
+        let dirty = job.dirty.iter().filter(|_| !mutant!(StateUnsynced));
+        ops.extend(dirty.map(|&number| DiskOp::Sync { file: File::State(number) }));
         if !self.manifest_made {
             ops.push(DiskOp::Allocate { file: File::Manifest, len: MANIFEST_BYTES });
             ops.push(DiskOp::Publish { file: File::Manifest });

@@ -171,8 +171,11 @@ impl Ledger {
     }
 
     fn dead_file(&self, current: u64) -> Option<u64> {
+        let dead = |usage: &Usage| {
+            usage.live == 0 || mutant!(HalfDeadIsDead) && usage.live * 2 < usage.end
+        };
         let mut files = self.files.iter();
-        files.find(|&(&file, usage)| file != current && usage.live == 0).map(|(&file, _)| file)
+        files.find(|&(&file, usage)| file != current && dead(usage)).map(|(&file, _)| file)
     }
 
     fn forget_copy(&mut self, number: u64) {

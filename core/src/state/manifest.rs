@@ -58,7 +58,7 @@ pub(super) struct Manifest {
 impl Manifest {
     /// Where in the file it stands.
     pub(super) fn at(&self) -> u64 {
-        self.sequence % 2 * PAGE as u64
+        self.sequence % if mutant!(OneSlot) { 1 } else { 2 } * PAGE as u64
     }
 
     /// The whole slot.

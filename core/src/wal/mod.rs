@@ -176,6 +176,7 @@ impl Log {
         let next = replay.last().next();
         let fresh = !settle.is_empty() || !replay.segments.is_empty();
         let newest = replay.segments.back().map(|segment| File::Segment(segment.number));
+        let newest = newest.filter(|_| !mutant!(PageCacheTrusted));
         settle.extend(newest.map(|file| DiskOp::Sync { file }));
         Log {
             hard: replay.hard,
@@ -205,7 +206,7 @@ impl Log {
     pub(crate) fn store(&mut self, index: Index, term: Term) {
         let runs = self.terms.iter().rev();
         let known = runs.copied().find(|&(first, _)| first <= index && index < self.next);
-        if known.is_some_and(|(_, known)| known != term) {
+        if known.is_some_and(|(_, known)| known != term) && !mutant!(StateKeepsOldLog) {
             self.replaced = Some(index);
         }
     }
@@ -221,7 +222,8 @@ impl Log {
             // holds: what the log says of itself, it must hold.
             let void = write.cut_from.unwrap_or(self.next);
             hard.commit = hard.commit.min(last.unwrap_or(void.min(self.next).prev()));
-            binding |= (hard.term, hard.vote) != (self.hard.term, self.hard.vote);
+            let news = (hard.term, hard.vote) != (self.hard.term, self.hard.vote);
+            binding |= news && !mutant!(TermUnsynced);
             self.hard = hard;
             records.push(Record::Hard(hard));
         }
@@ -234,7 +236,9 @@ impl Log {
         }
         let cut = [write.cut_from, first].into_iter().flatten().min();
         if let Some(from) = cut.filter(|&from| from < self.next) {
-            records.push(Record::Cut(from));
+            if !mutant!(CutUnwritten) {
+                records.push(Record::Cut(from));
+            }
             self.next = from;
         }
         if let Some(first) = first.filter(|&first| first > self.next) {
@@ -305,7 +309,7 @@ impl Log {
     /// presence says so.
     fn begin_segment(&mut self, bytes: u64, ops: &mut Vec<DiskOp>) {
         if let Some(tail) = self.tail.take() {
-            if tail.synced < tail.at {
+            if tail.synced < tail.at && !mutant!(LastBatchUnsynced) {
                 ops.push(DiskOp::Sync { file: File::Segment(tail.number) });
             }
             self.before_end = tail.at;
@@ -335,7 +339,9 @@ impl Log {
             anew: core::mem::take(&mut self.anew),
         };
         ops.push(DiskOp::Write { file, at: 0, bytes: vec![header.encode()] });
-        ops.push(DiskOp::Sync { file });
+        if !mutant!(HeaderUnsynced) {
+            ops.push(DiskOp::Sync { file });
+        }
         self.segments.push_back(Segment { number, first: self.next_written });
         let seed = header.seed();
         self.tail = Some(Tail { number, len, at: FIRST_BATCH, synced: FIRST_BATCH, seed });
@@ -361,7 +367,7 @@ impl Log {
             ops.push(DiskOp::Write { file, at: tail.at, bytes: batch.pieces });
             self.chain = batch.chain;
             tail.at = batch.end;
-            if binding {
+            if binding && !mutant!(LogUnsynced) {
                 ops.push(DiskOp::Sync { file });
                 synced = batch.end;
             }
@@ -411,7 +417,10 @@ impl Log {
             return released;
         }
         while self.segments.len() > self.options.segments_kept
-            && self.segments.get(1).is_some_and(|next| next.first <= index)
+            && self
+                .segments
+                .get(1)
+                .is_some_and(|next| next.first <= index || mutant!(ReleasesTooMuch))
         {
             let segment = self.segments.pop_front().expect("it has a second one");
             released.push(File::Segment(segment.number));

@@ -225,7 +225,7 @@ fn read_segment(
         return if whole { Ok(()) } else { Err(damage(at, why)) };
     }
     let finished = begun_after && usize::try_from(at).is_ok_and(|at| !blank(bytes, at));
-    if finished || witness(bytes, at, seed) {
+    if (finished || witness(bytes, at, seed)) && !mutant!(MiddleIsEnd) {
         return Err(damage(at, "a bad record before the end of what was synced"));
     }
     Ok(())
@@ -285,7 +285,9 @@ fn check(replay: &mut Replay, stored: (Index, Term)) -> Result<(), Damage> {
     // Entries behind a checkpoint that came from another leader go with their own past.
     let at = held.checked_sub(1).and_then(|at| replay.entries.get(at));
     let next = replay.entries.get(held);
-    if at.is_some_and(|entry| entry.term != term) || next.is_some_and(|entry| entry.term < term) {
+    let replaced =
+        at.is_some_and(|entry| entry.term != term) || next.is_some_and(|entry| entry.term < term);
+    if replaced && !mutant!(ForeignPastStays) {
         replay.entries.clear();
         replay.anew = true;
     }

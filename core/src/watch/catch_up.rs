@@ -95,6 +95,10 @@ impl Hub {
                 break;
             }
             stream.behind.pop_first();
+            if mutant!(CompactedWatchGoesOn) {
+                self.advance(slot, from, compacted);
+                continue;
+            }
             let watcher = self.watchers.get_mut(slot);
             watcher.standing = Standing::Ended;
             let id = watcher.id;
@@ -110,6 +114,7 @@ impl Watcher {
     pub(super) fn from(&self) -> i64 {
         match self.standing {
             Standing::Behind(from) => from,
+            Standing::Live(_) if mutant!(FutureWatchHearsPast) => 0,
             Standing::Live(_) | Standing::Ended => self.start,
         }
     }

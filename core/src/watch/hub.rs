@@ -214,12 +214,13 @@ impl Hub {
         };
         let past = (1..=self.revision).contains(&watch.start);
         let start = if watch.start == 0 { self.revision + 1 } else { watch.start };
+        let start = start + i64::from(mutant!(WatchSkipsFirst));
         let wants_progress = watch.progress;
         let standing = Standing::Behind(start);
         let watcher = Watcher { stream: slot, id, watch, start, standing, eventful: false };
         let watcher = self.watchers.insert(watcher);
         self.streams.get_mut(slot).watches.insert(id, watcher);
-        if past {
+        if past && !mutant!(WatchForgetsPast) {
             self.streams.get_mut(slot).behind.insert((start, watcher));
             self.note_ready(slot);
         } else {
@@ -276,7 +277,7 @@ impl Hub {
         let stream = self.streams.get(slot);
         let informed = |watcher: &u32| self.is_informed(self.watchers.get(*watcher));
         let all = stream.watches.values().all(informed);
-        if all && !stream.watches.is_empty() && stream.has_credit() {
+        if (all || mutant!(ProgressAhead)) && !stream.watches.is_empty() && stream.has_credit() {
             self.answer(slot, NO_WATCH, self.revision, Answer::Progress);
         }
     }
@@ -339,7 +340,8 @@ impl Hub {
         }
         // Every revision has an event, so a batch without a gap ends at the state after it.
         let last = batch.events.last().map(|event| event.revision.main);
-        if batch.before != before || last != Some(self.revision) {
+        let gap = batch.before != before || last != Some(self.revision);
+        if gap && !mutant!(GapUnnoticed) {
             return self.fall_behind(before + 1);
         }
         let mut live = mem::take(&mut self.live);
@@ -386,7 +388,7 @@ impl Hub {
         for piece in pieces {
             if !piece.continues && !stream.has_credit() {
                 stream.run_dry();
-                return Some(piece.first);
+                return (!mutant!(WatchStarves)).then_some(piece.first);
             }
             stream.spend(piece.cost);
             watcher.eventful = true;
