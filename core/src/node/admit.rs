@@ -82,6 +82,11 @@ impl Node {
             Ok(_) => {}
             // etcd blocks here until a leader is known or the asker's time is up.
             Err(Refusal::NoLeader) => self.parked.push_back(proposal),
+            // A leader that hands over or was removed takes nothing. What it says of itself is
+            // said until it is heard: to ask again at once would be asked for ever.
+            Err(_) if self.own.get(&ticket) == Some(&Own::Publish) => {
+                self.parked.push_back(proposal);
+            }
             Err(refusal) => self.settle(ticket, Err(refusal)),
         }
     }
