@@ -20,14 +20,14 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 /// Whether this mistake is to be made. In what ships: never.
 #[cfg(debug_assertions)]
 macro_rules! mutant {
-    ($name:ident) => {
-        $crate::mutant::is_armed($crate::mutant::Mutant::$name)
+    ($($name:ident)|+) => {
+        $($crate::mutant::is_armed($crate::mutant::Mutant::$name))||+
     };
 }
 
 #[cfg(not(debug_assertions))]
 macro_rules! mutant {
-    ($name:ident) => {
+    ($($name:ident)|+) => {
         false
     };
 }
@@ -94,7 +94,7 @@ mutants! {
     NoFirstEntry: "A leader appends nothing of its own when it is elected.",
 
     // Raft: the log.
-    CommitsOldTerms: "An entry of an older term is committed by counting its copies.",
+    CommitsOldTerms: "An entry of an older term, alone in an append, is committed by its copies.",
     CommitsByHalf: "Half of the voters commit an entry.",
     CountsUndurable: "A leader counts, and applies, what is not on its own disk.",
     KeepsConflicts: "Entries that conflict with the leader's stay.",

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use keel_core::mutant::Mutant;
 use keel_sim::explore::{explore, kept};
 use keel_sim::recording::{self, Recording, Teller, Until};
 use keel_sim::{Plan, mutants, picture, shrink, story, walk, walk_filmed};
@@ -224,6 +225,13 @@ fn hunt_all(only: &[String], minutes: u64, fast: bool) -> Result<bool, String> {
     }
     let wanted = chosen.len() - sound;
     println!("{caught} of {wanted} caught, {sound} are none");
+    if only.is_empty() {
+        for mutant in Mutant::ALL {
+            if let Some(lacks) = mutants::awaits(*mutant) {
+                println!("{:22} is not hunted, for want of {lacks}", format!("{mutant:?}"));
+            }
+        }
+    }
     Ok(caught == wanted)
 }
 

@@ -85,9 +85,10 @@ enum Kind {
     Handover,
     Compaction,
     Alone,
+    Mayflies,
 }
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind::Split,
     Kind::Isolate,
     Kind::OneWay,
@@ -103,6 +104,7 @@ const KINDS: [Kind; 15] = [
     Kind::Handover,
     Kind::Compaction,
     Kind::Alone,
+    Kind::Mayflies,
 ];
 
 impl Kind {
@@ -161,6 +163,15 @@ impl Kind {
             ],
             Kind::Handover => vec![(NOW, A::Transfer(one))],
             Kind::Compaction => vec![(NOW, A::Compact)],
+            // Leaders whose entries reach nobody, or nearly: their logs differ, and whoever leads
+            // next may be any of them (Raft §5.4.2, figure 8).
+            Kind::Mayflies => vec![
+                (NOW, A::Doom(NOW)),
+                (NOW, A::Mute(Target::Leader, Target::All)),
+                (knobs.tick * 30, A::Heal),
+                (knobs.tick * 30, A::Doom(whole(random.span(knobs.delay * 2)))),
+                (knobs.tick * 60, A::Heal),
+            ],
             // Only the slowest survives, for a while.
             Kind::Alone => vec![
                 (NOW, A::PowerOff(Target::Leader)),

@@ -18,7 +18,7 @@ use std::time::Duration;
 #[test]
 fn every_life_replays_to_the_same_digests_from_each_of_its_states() {
     let (mut lives, mut states, mut digests) = (0, 0, 0);
-    for seed in 1..40 {
+    for seed in 1..45 {
         let relived = thread::spawn(move || {
             let (_, tapes) = walk_recorded(&draw(seed));
             let states: usize = tapes.iter().map(keel_sim::walk::Tape::states).sum();

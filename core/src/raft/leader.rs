@@ -162,7 +162,12 @@ impl Raft {
     /// Sends a peer the next entries, or the state where the log does not go back that far.
     fn feed(&mut self, peer: NodeId, even_if_empty: bool) {
         loop {
-            let append_bytes = self.options.append_bytes;
+            // Such mistakes hide where one append brings all that is lacking.
+            let append_bytes = if mutant!(CommitsOldTerms | AcksWholeLog | CommitsAheadOfAppend) {
+                1
+            } else {
+                self.options.append_bytes
+            };
             let (commit, last) = (self.log.commit, self.log.last());
             let Some(progress) = self.leading().peers.get(&peer) else { return };
             if progress.is_paused() {

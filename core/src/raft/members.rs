@@ -61,7 +61,7 @@ impl Config {
         let majority = |set: &BTreeSet<NodeId>| {
             let mut all: Vec<Index> = set.iter().map(|id| reached(*id)).collect();
             all.sort_unstable();
-            let quorum = all.len() / 2 + usize::from(!mutant!(CommitsByHalf));
+            let quorum = all.len() / 2 + usize::from(all.len() == 1 || !mutant!(CommitsByHalf));
             all.len().checked_sub(quorum).and_then(|at| all.get(at).copied())
         };
         // An empty half agrees to everything; no voters at all agree to nothing.

@@ -66,6 +66,12 @@ fn placed<'a>(
     let broken = |why: String| Err(Broken::new("linearizable", format!("{why}: {operation:?}")));
     let point = |revision, changes, ended| Point { operation, revision, changes, ended };
     let happened = operation.call.writes().and_then(|value| written.get(value)).copied();
+    if let (Some(at), Call::Swap { key, from, .. }) = (happened, &operation.call) {
+        let before = seen_at(versions, key, at - 1).map(|(value, _)| value);
+        if before != from.as_deref() {
+            return broken(format!("{before:?} was there, and it was swapped"));
+        }
+    }
     let Some((ended, outcome)) = &operation.end else {
         return Ok(happened.map(|revision| point(revision, true, None)));
     };

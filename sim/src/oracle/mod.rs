@@ -6,6 +6,7 @@ pub mod canon;
 pub mod lease;
 pub mod linear;
 pub mod promise;
+pub mod versions;
 pub mod watch;
 
 use std::fmt;

@@ -22,16 +22,7 @@ pub struct Promises {
 impl Promises {
     /// A message left.
     pub fn sent(&mut self, to: NodeId, message: &Message) {
-        let own_term = !matches!(
-            message.body,
-            // They carry the term that would be, or none.
-            Body::Vote { pre: true, .. }
-                | Body::VoteReply { pre: true, .. }
-                | Body::Propose { .. }
-                | Body::ReadIndex { .. }
-                | Body::Transfer { .. }
-        );
-        if own_term && message.term > self.term {
+        if has_own_term(message) && message.term > self.term {
             self.term = message.term;
             self.said = format!("{:?}", message.body);
         }
@@ -79,9 +70,25 @@ impl Promises {
     }
 }
 
+/// Whether a message carries its sender's term: some carry the one that would be, or none.
+fn has_own_term(message: &Message) -> bool {
+    !matches!(
+        message.body,
+        Body::Vote { pre: true, .. }
+            | Body::VoteReply { pre: true, .. }
+            | Body::Propose { .. }
+            | Body::ReadIndex { .. }
+            | Body::Transfer { .. }
+    )
+}
+
 /// Who led in which term.
 #[derive(Clone, Debug, Default)]
-pub struct Leaders(BTreeMap<Term, NodeId>);
+pub struct Leaders {
+    led: BTreeMap<Term, NodeId>,
+    /// The newest term in which somebody campaigned.
+    campaigned: Term,
+}
 
 impl Leaders {
     /// A member says that it leads.
@@ -90,7 +97,7 @@ impl Leaders {
     ///
     /// Another one led in the same term.
     pub fn leads(&mut self, who: NodeId, term: Term) -> Result<(), Broken> {
-        let known = *self.0.entry(term).or_insert(who);
+        let known = *self.led.entry(term).or_insert(who);
         if known == who {
             return Ok(());
         }
@@ -101,7 +108,26 @@ impl Leaders {
     /// How many terms had a leader.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.led.len()
+    }
+
+    /// A member campaigns in a term, and not only asks what would be.
+    pub fn campaigns(&mut self, term: Term) {
+        self.campaigned = self.campaigned.max(term);
+    }
+
+    /// A member sends something: the term that it is in was somebody's campaign (thesis §9.6).
+    ///
+    /// # Errors
+    ///
+    /// It was nobody's.
+    pub fn speaks(&self, who: NodeId, message: &Message) -> Result<(), Broken> {
+        // A cluster begins in the first term.
+        if !has_own_term(message) || message.term <= self.campaigned.max(Term(1)) {
+            return Ok(());
+        }
+        let what = format!("{who} is in {:?}, in which nobody campaigned", message.term);
+        Err(Broken::new("terms", what))
     }
 }
 
@@ -136,6 +162,18 @@ mod tests {
         for (hard, last) in [(hard(3, 0), 7), (hard(4, 3), 7), (hard(4, 2), 6)] {
             assert!(promised().came_back(NodeId(1), hard, Index(last)).is_err(), "{hard:?} {last}");
         }
+    }
+
+    #[test]
+    fn a_term_of_nobody_is_seen() {
+        let mut leaders = Leaders::default();
+        let says = |term, body| Message { term: Term(term), body };
+        let vote = |pre| Body::VoteReply { pre, reject: true };
+        leaders.speaks(NodeId(2), &says(1, vote(false))).expect("the first term");
+        assert!(leaders.speaks(NodeId(2), &says(2, vote(false))).is_err());
+        leaders.speaks(NodeId(2), &says(2, vote(true))).expect("it says what would be");
+        leaders.campaigns(Term(2));
+        leaders.speaks(NodeId(2), &says(2, vote(false))).expect("somebody campaigned");
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub enum Action {
     Free(Target),
     /// The leader is asked to hand over to this one.
     Transfer(Target),
+    /// Whoever is elected next is not heard any more by the others, so long after that.
+    Doom(Duration),
     /// A client compacts at the newest revision.
     Compact,
 }
@@ -77,6 +79,7 @@ impl Action {
             ["fill", these] => Action::Fill(target(these)?),
             ["free", these] => Action::Free(target(these)?),
             ["transfer", this] => Action::Transfer(target(this)?),
+            ["doom", soon] => Action::Doom(span(soon)?),
             ["compact"] => Action::Compact,
             _ => return Err(format!("{:?} is no action", words.join(" "))),
         })
@@ -115,6 +118,7 @@ impl fmt::Display for Action {
             Action::Fill(these) => write!(f, "fill {these}"),
             Action::Free(these) => write!(f, "free {these}"),
             Action::Transfer(this) => write!(f, "transfer {this}"),
+            Action::Doom(soon) => write!(f, "doom {}", Span(*soon)),
             Action::Compact => write!(f, "compact"),
         }
     }

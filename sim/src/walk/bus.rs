@@ -82,7 +82,11 @@ impl World {
 
     /// Sends a whole state: as what it holds, read record by record.
     pub(super) fn send_state(&mut self, from: usize, to: usize, term: Term, state: &Checkpoint) {
-        let arrives = !self.bus.cuts.contains(&(from, to)) && self.members[to].life.is_some();
+        let drop = if self.quiet { 0 } else { self.plan.knobs.drop };
+        // It may break off, too.
+        let whole = drop == 0 || !self.bus.random.happens(drop);
+        let there = !self.bus.cuts.contains(&(from, to)) && self.members[to].life.is_some();
+        let arrives = there && whole;
         if arrives {
             let state = Box::new(restored(state));
             self.carry(from, to, Parcel::State { from, term, state }, STATE);

@@ -55,6 +55,7 @@ impl World {
                 self.each(these, |world, at| world.members[at].device.full = false);
             }
             Action::Transfer(this) => return self.transfer(this),
+            Action::Doom(soon) => self.doom = Some(soon),
             Action::Compact => self.compact(),
         }
         Ok(())
@@ -116,6 +117,24 @@ impl World {
             for b in those.iter().copied().filter(|b| *b != a) {
                 act(self, a, b);
             }
+        }
+    }
+
+    /// A member was elected: what is planned for that begins.
+    pub(super) fn elected(&mut self, at: usize) {
+        match self.doom.take() {
+            // Not even what it says first is heard.
+            Some(Duration::ZERO) => self.silence(at),
+            Some(soon) => self.soon(soon, Happening::Silence { member: at }),
+            None => {}
+        }
+    }
+
+    /// Nobody hears a member any more.
+    pub(super) fn silence(&mut self, at: usize) {
+        self.tell(&format!("{} is not heard any more", World::name(at)));
+        for other in 0..self.members.len() {
+            self.bus.cut(at, other);
         }
     }
 

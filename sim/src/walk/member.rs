@@ -191,6 +191,7 @@ impl World {
         match output {
             Output::Send { to, message } => {
                 self.members[at].promises.sent(to, &message);
+                self.leaders.speaks(World::id(at), &message)?;
                 self.send(at, World::place(to), message);
             }
             Output::SendState { to, state, message } => {
@@ -203,6 +204,7 @@ impl World {
             Output::Store { mark, checkpoint } => life.planner.store(mark, checkpoint),
             Output::Applied(batch) => {
                 self.canon.applied(World::id(at), &batch, self.now)?;
+                self.versions.applied(&batch.events);
                 life.hub.step(clock, HubInput::Applied(batch));
                 self.deliver(at, life)?;
             }
@@ -216,9 +218,11 @@ impl World {
 
     fn note(&mut self, at: usize, note: &Note) -> Result<(), Broken> {
         match note {
+            Note::BecameCandidate { term } => self.leaders.campaigns(*term),
             Note::BecameLeader { term } => {
                 self.leaders.leads(World::id(at), *term)?;
                 self.tell(&format!("{} leads in term {}", World::name(at), term.0));
+                self.elected(at);
             }
             Note::StateInstalled { from, .. } => {
                 let from = World::name(World::place(*from));

@@ -24,6 +24,7 @@ mod watcher;
 use crate::history::History;
 use crate::oracle::canon::Canon;
 use crate::oracle::promise::Leaders;
+use crate::oracle::versions::Versions;
 use crate::oracle::{Broken, lease, linear, watch};
 use crate::plan::Plan;
 use crate::random::Random;
@@ -81,6 +82,8 @@ enum Happening {
     Patience { client: usize, operation: usize },
     /// A watcher looks whether its stream still lives.
     Watch { watcher: usize },
+    /// Nobody hears a member any more.
+    Silence { member: usize },
     /// The plan's next action.
     Action { number: usize },
 }
@@ -117,6 +120,7 @@ struct World {
     disks: Random,
     history: History,
     canon: Canon,
+    versions: Versions,
     leaders: Leaders,
     next_ticket: u64,
     next_lease: i64,
@@ -126,6 +130,8 @@ struct World {
     film: Option<Timeline>,
     /// Whether the storm is over.
     quiet: bool,
+    /// Whoever is elected next is silenced, so long after that.
+    doom: Option<Duration>,
     story: Vec<String>,
     trace: u64,
     events: u64,
@@ -150,12 +156,14 @@ impl World {
             disks: Random::stream(seed, "disk"),
             history: History::default(),
             canon: Canon::default(),
+            versions: Versions::default(),
             leaders: Leaders::default(),
             next_ticket: 1,
             next_lease: 1,
             shelf: None,
             film: None,
             quiet: false,
+            doom: None,
             story: Vec::new(),
             trace: 0,
             events: 0,
@@ -241,6 +249,12 @@ impl World {
                 Ok(())
             }
             Happening::Watch { watcher } => self.look_at_stream(watcher),
+            Happening::Silence { member } => {
+                if !self.quiet {
+                    self.silence(member);
+                }
+                Ok(())
+            }
             Happening::Action { number } => self.act_on(number),
         }
     }
@@ -248,6 +262,7 @@ impl World {
     /// The oracles that look at everything, once all is over.
     fn judge(&mut self) -> Result<(), Broken> {
         linear::check(&self.history, &self.canon)?;
+        self.versions.check()?;
         lease::check(&self.history, &self.canon, self.plan.knobs.skew)?;
         for watcher in &self.watchers {
             watch::check(&watcher.seen, &self.canon)?;

@@ -18,6 +18,7 @@ impl World {
     /// Ends every fault, and waits for the cluster to be as it should.
     pub(super) fn calm_down(&mut self) -> Result<(), Broken> {
         self.quiet = true;
+        self.doom = None;
         self.tell("-- quiet");
         self.heal();
         for at in 0..self.members.len() {
