@@ -5,6 +5,7 @@
 //! break ties between equal heads and to confirm a match.
 
 use super::history::History;
+use super::newest::Named;
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 
@@ -47,6 +48,22 @@ impl Slot {
 impl Leaf {
     pub(super) fn empty() -> Leaf {
         Leaf { prefix: Arc::from([]), len: 0, live: 0, heads: [0; LEAF], slots: [0; LEAF] }
+    }
+
+    /// A leaf of these keys, in key order.
+    pub(super) fn of(keys: &[Named<'_>]) -> Leaf {
+        assert!(keys.len() <= LEAF, "a leaf takes so many keys");
+        let mut leaf = Leaf::empty();
+        if let [first, .., last] | [first @ last] = keys {
+            leaf.prefix = Arc::from(&first.key[..shared(first.key, last.key)]);
+        }
+        leaf.len = keys.len();
+        for (nth, one) in keys.iter().enumerate() {
+            leaf.heads[nth] = head(&one.key[leaf.prefix.len()..]);
+            leaf.slots[nth] = one.slot.raw();
+            leaf.live += usize::from(!one.slot.tombstone);
+        }
+        leaf
     }
 
     pub(super) fn len(&self) -> usize {
@@ -182,7 +199,7 @@ impl Leaf {
 }
 
 /// The first eight bytes as a number that sorts as they do.
-fn head(bytes: &[u8]) -> u64 {
+pub(super) fn head(bytes: &[u8]) -> u64 {
     let mut head = [0; 8];
     let len = bytes.len().min(8);
     head[..len].copy_from_slice(&bytes[..len]);

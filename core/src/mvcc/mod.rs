@@ -21,6 +21,7 @@ mod hash;
 mod history;
 mod image;
 mod leaf;
+mod newest;
 mod range;
 pub mod record;
 mod store;

@@ -5,6 +5,7 @@ use super::compact::Compactions;
 use super::events;
 use super::history::{Found, History};
 use super::leaf::Slot;
+use super::newest::newest;
 use super::record::{self, Fields};
 use super::tree::Tree;
 use super::view::View;
@@ -225,23 +226,10 @@ impl Store {
     /// Makes the index of a restored history.
     fn index(&mut self) -> Result<(), &'static str> {
         let State { tree, history, revision, .. } = &mut self.state;
-        let mut last = Revision::default();
-        let mut at = 0;
-        while at < history.end() {
-            if let Some(found) = history.get(at) {
-                if found.revision() <= last || found.link.main > *revision {
-                    return Err("the history is out of the order of revisions");
-                }
-                last = found.revision();
-                let slot = Slot { at, tombstone: found.link.tombstone };
-                if !found.record.is_empty() {
-                    tree.set(history, record::key_of(found.record), slot);
-                }
-            }
-            at += 1;
-        }
+        *tree = Tree::of(&newest(history, *revision)?);
         if mutant!(RestoreLosesRevision) {
-            *revision = last.main.max(1);
+            let last = (0..history.end()).rev().find_map(|at| history.get(at));
+            *revision = last.map_or(1, |found| found.link.main.max(1));
         }
         Ok(())
     }

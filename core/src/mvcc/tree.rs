@@ -3,6 +3,8 @@
 //! A node that nobody else holds is changed in place; one that a view holds is copied first.
 //! Inner nodes count the live keys below each child, so that a count is O(log n).
 
+mod load;
+
 use super::history::History;
 use super::leaf::{LEAF, Leaf, Slot, shared};
 use alloc::sync::Arc;
@@ -172,12 +174,7 @@ impl Node {
 
     /// The node above two that were one.
     fn pair(left: Node, split: Split) -> Node {
-        let mut inner = Inner {
-            len: 0,
-            separators: Separators::default(),
-            live: [0; FANOUT],
-            children: [const { None }; FANOUT],
-        };
+        let mut inner = Inner::empty();
         inner.put(0, left);
         inner.put(1, split.right);
         inner.separators = Separators::from_slice(&[split.separator]);
@@ -242,6 +239,15 @@ fn split_leaf(leaf: &mut Leaf, history: &History, nth: usize, key: &[u8], slot: 
 }
 
 impl Inner {
+    fn empty() -> Inner {
+        Inner {
+            len: 0,
+            separators: Separators::default(),
+            live: [0; FANOUT],
+            children: [const { None }; FANOUT],
+        }
+    }
+
     fn child(&self, nth: usize) -> &Node {
         self.children[nth].as_ref().expect("an inner node has as many children as its length")
     }
@@ -294,12 +300,8 @@ impl Inner {
         let mut children: Vec<Node> = self.children.iter_mut().filter_map(Option::take).collect();
         children.insert(nth, node);
         let middle = if nth == FANOUT { FANOUT } else { FANOUT / 2 };
-        let mut right = Inner {
-            len: 0,
-            separators: Separators::from_slice(&separators[middle..]),
-            live: [0; FANOUT],
-            children: [const { None }; FANOUT],
-        };
+        let mut right = Inner::empty();
+        right.separators = Separators::from_slice(&separators[middle..]);
         for (at, child) in children.split_off(middle).into_iter().enumerate() {
             right.put(at, child);
         }
