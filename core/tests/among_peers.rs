@@ -5,7 +5,8 @@ use keel_core::entry::{Entry, HardState, Payload};
 use keel_core::members::Member;
 use keel_core::node::{AutoCompaction, Boot, Config, Node};
 use keel_core::raft::{Body, Change, ChangeStep, Message};
-use keel_core::{Index, Input, Instant, NodeId, Order, Output, Term, Ticket};
+use keel_core::{Index, Input, Instant, NodeId, Order, Output, Refusal, Reply, Term, Ticket};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,13 +54,14 @@ struct World {
     now: Instant,
     /// Whether the peers take entries.
     take: bool,
+    replies: BTreeMap<Ticket, Result<Reply, Refusal>>,
 }
 
 impl World {
     fn new(members: u64, take: bool) -> World {
         let now = Instant(0);
         let node = Node::new(config(), boot(members), 7, now);
-        World { node, now, take }
+        World { node, now, take, replies: BTreeMap::new() }
     }
 
     /// Lets the node act, makes what it writes durable, and answers for its peers.
@@ -68,6 +70,9 @@ impl World {
         while let Some(output) = self.node.poll() {
             match output {
                 Output::Persist { mark, .. } => self.node.step(self.now, Input::Persisted { mark }),
+                Output::Reply { ticket, reply } => {
+                    self.replies.insert(ticket, reply);
+                }
                 Output::Send { to, message: Message { term, body } } => {
                     let body = match body {
                         Body::Vote { pre, .. } => Body::VoteReply { pre, reject: false },
@@ -99,6 +104,15 @@ impl World {
             self.pass(ELECTION / 20);
         }
     }
+
+    /// How a removal is answered; nothing where it is not, yet.
+    fn remove(&mut self, ticket: u64, id: NodeId) -> Option<Result<(), Refusal>> {
+        let ticket = Ticket(ticket);
+        let steps = vec![ChangeStep::Remove(id)];
+        let change = Arc::new(Change { ticket, steps, ..Change::default() });
+        self.step(Input::Reconfigure { ticket, bytes: Default::default(), change });
+        self.replies.remove(&ticket).map(|reply| reply.map(|_| ()))
+    }
 }
 
 /// A leader that is handing over takes no proposals, its own among them. What it has to say of
@@ -113,4 +127,20 @@ fn a_leader_that_hands_over_asks_itself_once_and_not_for_ever() {
     world.step(Input::Admin { ticket: Ticket(1), order: Order::MoveLeader { to: OTHER } });
     world.pass(ELECTION * 3);
     assert_eq!(world.node.status().leader, ME, "nobody took over");
+}
+
+/// With strict checks a voter that is reached may only go if enough others were reached for five
+/// seconds, however short it is reached itself; one that is not reached may go (semantics §7.5).
+#[test]
+fn a_voter_that_is_reached_goes_only_where_enough_others_are() {
+    let mut world = World::new(3, true);
+    for peer in [OTHER, NodeId(3)] {
+        world.step(Input::LinkUp { peer, version: "3.7.0".into() });
+    }
+    world.lead();
+    assert_eq!(world.remove(1, OTHER), Some(Err(Refusal::Unhealthy)), "nobody for long enough");
+    world.pass(Duration::from_secs(5));
+    world.step(Input::LinkDown { peer: NodeId(3) });
+    assert_eq!(world.remove(2, OTHER), Some(Err(Refusal::Unhealthy)), "the majority would be gone");
+    assert_eq!(world.remove(3, NodeId(3)), Some(Ok(())), "it is not reached anyway");
 }

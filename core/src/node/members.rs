@@ -59,6 +59,11 @@ impl Links {
         }
     }
 
+    /// Whether a peer can be reached now.
+    fn is_up(&self, peer: NodeId) -> bool {
+        self.0.get(&peer).is_some_and(|link| link.up_since.is_some())
+    }
+
     /// Whether a peer was reached for long enough.
     fn connected(&self, now: Instant, peer: NodeId) -> bool {
         let since = self.0.get(&peer).and_then(|link| link.up_since);
@@ -159,7 +164,8 @@ impl Node {
             return Err(Refusal::NotEnoughStarted);
         }
         let me = self.config.id;
-        if id != me && !self.links.connected(self.now, id) {
+        // Whoever cannot be reached helps nobody to a majority.
+        if id != me && !self.links.is_up(id) {
             return Ok(());
         }
         let all = self.cluster.voters().count();
