@@ -84,7 +84,8 @@ pub fn awaits(mutant: Mutant) -> Option<&'static str> {
         Mutant::StateSentOnce
         | Mutant::AdoptsOldChunks
         | Mutant::StateKeepsOldLog
-        | Mutant::ForeignPastStays => Some("crashes while a state from elsewhere settles"),
+        | Mutant::ForeignPastStays
+        | Mutant::OldLineageStays => Some("crashes while a state from elsewhere settles"),
         _ => None,
     }
 }
