@@ -28,10 +28,12 @@ macro_rules! transcripts {
 transcripts! {
     compaction
     delete
+    election
     errors
     kv_put_get
     lease
     limits
+    lock
     maintenance
     quota
     range_options

@@ -104,6 +104,14 @@ impl Handle {
         self.ask(proposal.ticket, Input::Propose { proposal }).await
     }
 
+    /// Puts a command into the log and does not wait; it is lost where the inbox is full.
+    pub fn tell(&self, proposal: Proposal) {
+        let (answer, _nobody) = oneshot::channel();
+        let ticket = proposal.ticket;
+        let _ =
+            self.inbox.try_send(Call::Ask { ticket, input: Input::Propose { proposal }, answer });
+    }
+
     /// Waits until everything that was acknowledged before now is applied here.
     pub async fn read(&self) -> Result<View, Refusal> {
         let ticket = Ticket(self.next_id());

@@ -89,7 +89,9 @@ pub mod tree {
             })+
         };
     }
-    packages! { authpb, etcdserverpb, leasepb, membershippb, raftpb, walpb }
+    packages! {
+        authpb, etcdserverpb, leasepb, membershippb, raftpb, v3electionpb, v3lockpb, walpb
+    }
 
     pub mod health {
         include!(concat!(env!("OUT_DIR"), "/server/grpc.health.v1.rs"));

@@ -21,6 +21,17 @@ pub(crate) struct Stream {
     pub(crate) up: Option<mpsc::UnboundedSender<Bytes>>,
     /// What the server says.
     pub(crate) down: mpsc::UnboundedReceiver<Result<Bytes, Status>>,
+    /// Carries it; without it the call is canceled.
+    _carrier: Carrier,
+}
+
+/// Ends its task when nobody holds it any more.
+struct Carrier(tokio::task::JoinHandle<()>);
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Client {
@@ -49,7 +60,7 @@ impl Client {
         let uri = uri(path);
         let (up, requests) = mpsc::unbounded_channel();
         let (answers, down) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let carrier = tokio::spawn(async move {
             let outcome = async {
                 ready(&mut grpc).await?;
                 let request = Request::new(UnboundedReceiverStream::new(requests));
@@ -64,7 +75,7 @@ impl Client {
                 let _ = answers.send(Err(status));
             }
         });
-        Stream { up: Some(up), down }
+        Stream { up: Some(up), down, _carrier: Carrier(carrier) }
     }
 }
 

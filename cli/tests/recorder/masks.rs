@@ -32,7 +32,7 @@ impl Masks {
             {
                 Some(self.name("member", number))
             }
-            ("KeyValue", "lease") if generated => Some(self.name("lease", number)),
+            ("KeyValue" | "LeaderKey", "lease") if generated => Some(self.name("lease", number)),
             (lease, "ID") if generated && lease.starts_with("Lease") => {
                 Some(self.name("lease", number))
             }
@@ -47,8 +47,15 @@ impl Masks {
     }
 
     /// What a text is shown as in this field of this message.
-    pub(crate) fn text(message: &str, field: &str, text: &[u8]) -> Option<String> {
+    pub(crate) fn text(&mut self, message: &str, field: &str, text: &[u8]) -> Option<String> {
         match (message, field) {
+            ("LockResponse" | "LeaderKey" | "KeyValue", "key") => {
+                // A place in a queue, where the server chose the lease.
+                let (queue, lease) = str::from_utf8(text).ok()?.rsplit_once('/')?;
+                let lease = u64::from_str_radix(lease, 16).ok()?;
+                let lease = (lease >= GENERATED_MIN).then(|| self.name("lease", lease))?;
+                Some(format!("\"{queue}/{lease}\""))
+            }
             ("Member", "peerURLs" | "clientURLs") | ("StatusResponse", "version") => {
                 Some(String::from(SOME))
             }

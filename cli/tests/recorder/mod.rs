@@ -12,6 +12,8 @@
 //!
 //! ```text
 //! Service.Method fields...   call it, with all of its answers
+//! begin NAME Service.Method fields...   call it and do not wait: `end` tells its answer
+//! drop NAME                  lose interest in a call or a stream
 //! open NAME Service.Method   begin a stream
 //! send NAME fields...        say something on it
 //! recv NAME [N]              one or N messages of it

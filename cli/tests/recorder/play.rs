@@ -107,6 +107,11 @@ impl Player {
         let (verb, rest) = action.split_once(' ').unwrap_or((action, ""));
         let (name, rest_of_name) = rest.split_once(' ').unwrap_or((rest, ""));
         match verb {
+            "begin" => self.begin(name, rest_of_name),
+            "drop" => {
+                let dropped = self.streams.remove(name);
+                dropped.map(|_| Vec::new()).ok_or(format!("no call '{name}'"))
+            }
             "open" => self.open(name, rest_of_name),
             "send" => self.send(name, rest_of_name),
             "recv" => self.recv(name, count(rest_of_name)?).await,
@@ -135,6 +140,15 @@ impl Player {
             Ok(Err(status)) => Ok(vec![error(&status)]),
             Err(_) => Ok(vec![String::from(NOTHING)]),
         }
+    }
+
+    fn begin(&mut self, name: &str, call: &str) -> Result<Vec<String>, String> {
+        let (method, fields) = call.split_once(' ').unwrap_or((call, ""));
+        self.open(name, method)?;
+        self.send(name, fields)?;
+        let (stream, _, _) = self.streams.get_mut(name).ok_or("it was just begun")?;
+        stream.up = None;
+        Ok(Vec::new())
     }
 
     fn open(&mut self, name: &str, method: &str) -> Result<Vec<String>, String> {

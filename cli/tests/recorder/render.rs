@@ -47,7 +47,7 @@ fn line(
         }
         (Kind::Bytes, Wire::Bytes([])) => return Ok(None),
         (Kind::Bytes, Wire::Bytes(bytes)) => {
-            Masks::text(message, name, bytes).unwrap_or_else(|| quoted(bytes))
+            masks.text(message, name, bytes).unwrap_or_else(|| quoted(bytes))
         }
         (Kind::Message(_) | Kind::Bytes, wire) => {
             return Err(format!("{message}.{name} is encoded as {wire:?}"));

@@ -1,12 +1,13 @@
 //! gRPC's own counters: calls begun, messages, answers by code.
 //!
-//! Every method stands in them from the start, at zero, as in etcd; a call finds its counters
-//! once. What no method means is not counted: its name is the client's to choose.
+//! Every method stands in them from the start, at zero, as in etcd, but for locks and elections,
+//! which appear when they are first used; a call finds its counters once. What no method means is
+//! not counted: its name is the client's to choose.
 
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -64,6 +65,17 @@ const METHODS: [(&str, &str, &str); 45] = [
     ("grpc.health.v1.Health", "Watch", SERVER),
 ];
 
+/// Methods that nobody has used yet are not shown, as in etcd.
+const LATER: [(&str, &str, &str); 7] = [
+    ("v3electionpb.Election", "Campaign", UNARY),
+    ("v3electionpb.Election", "Leader", UNARY),
+    ("v3electionpb.Election", "Observe", SERVER),
+    ("v3electionpb.Election", "Proclaim", UNARY),
+    ("v3electionpb.Election", "Resign", UNARY),
+    ("v3lockpb.Lock", "Lock", UNARY),
+    ("v3lockpb.Lock", "Unlock", UNARY),
+];
+
 /// grpc-go's names of the codes, by number.
 const CODES: [&str; 17] = [
     "OK",
@@ -90,7 +102,20 @@ const HANDLED: [&str; 4] = ["grpc_type", "grpc_service", "grpc_method", "grpc_co
 
 /// The counters of every method.
 #[derive(Debug)]
-pub(super) struct Calls(Vec<Arc<Method>>);
+pub(super) struct Calls {
+    families: Families,
+    methods: Vec<Arc<Method>>,
+    later: [OnceLock<Arc<Method>>; LATER.len()],
+}
+
+/// The counters of all methods, by their labels.
+#[derive(Debug)]
+struct Families {
+    started: IntCounterVec,
+    received: IntCounterVec,
+    sent: IntCounterVec,
+    handled: IntCounterVec,
+}
 
 /// The counters of one method.
 #[derive(Debug)]
@@ -102,37 +127,59 @@ struct Method {
     handled: Vec<IntCounter>,
 }
 
-impl Calls {
-    pub(super) fn new(registry: &Registry) -> Calls {
+impl Families {
+    fn new(registry: &Registry) -> Families {
         let counters = |name: &str, help: &str, labels: &[&str]| {
             let counters = IntCounterVec::new(Opts::new(name, help), labels).expect(super::VALID);
             registry.register(Box::new(counters.clone())).expect(super::VALID);
             counters
         };
-        let started = counters("grpc_server_started_total", "Calls that were begun.", &METHOD);
-        let received =
-            counters("grpc_server_msg_received_total", "Messages that clients sent.", &METHOD);
-        let sent = counters("grpc_server_msg_sent_total", "Messages sent to clients.", &METHOD);
-        let handled =
-            counters("grpc_server_handled_total", "Calls that were answered, by code.", &HANDLED);
-        let method = |(service, method, kind)| {
-            let labels = [kind, service, method];
-            let by_code = |code| handled.with_label_values(&[kind, service, method, code]);
-            Arc::new(Method {
-                kind,
-                started: started.with_label_values(&labels),
-                received: received.with_label_values(&labels),
-                sent: sent.with_label_values(&labels),
-                handled: CODES.into_iter().map(by_code).collect(),
-            })
-        };
-        Calls(METHODS.into_iter().map(method).collect())
+        Families {
+            started: counters("grpc_server_started_total", "Calls that were begun.", &METHOD),
+            received: counters(
+                "grpc_server_msg_received_total",
+                "Messages that clients sent.",
+                &METHOD,
+            ),
+            sent: counters("grpc_server_msg_sent_total", "Messages sent to clients.", &METHOD),
+            handled: counters(
+                "grpc_server_handled_total",
+                "Calls that were answered, by code.",
+                &HANDLED,
+            ),
+        }
+    }
+
+    fn of(&self, (service, method, kind): (&str, &str, &'static str)) -> Arc<Method> {
+        let labels = [kind, service, method];
+        let by_code = |code| self.handled.with_label_values(&[kind, service, method, code]);
+        Arc::new(Method {
+            kind,
+            started: self.started.with_label_values(&labels),
+            received: self.received.with_label_values(&labels),
+            sent: self.sent.with_label_values(&labels),
+            handled: CODES.into_iter().map(by_code).collect(),
+        })
+    }
+}
+
+impl Calls {
+    pub(super) fn new(registry: &Registry) -> Calls {
+        let families = Families::new(registry);
+        let methods = METHODS.into_iter().map(|method| families.of(method)).collect();
+        Calls { families, methods, later: Default::default() }
     }
 
     /// A call begins.
     pub(super) fn begin(&self, service: &str, method: &str) -> Call {
-        let place = METHODS.binary_search_by(|(s, m, _)| (*s, *m).cmp(&(service, method)));
-        let method = place.ok().map(|at| Arc::clone(&self.0[at]));
+        let place = |methods: &[(&str, &str, &str)]| {
+            methods.binary_search_by(|(s, m, _)| (*s, *m).cmp(&(service, method))).ok()
+        };
+        let method = match place(&METHODS) {
+            Some(at) => Some(Arc::clone(&self.methods[at])),
+            None => place(&LATER)
+                .map(|at| Arc::clone(self.later[at].get_or_init(|| self.families.of(LATER[at])))),
+        };
         if let Some(method) = &method {
             method.started.inc();
         }
@@ -235,6 +282,7 @@ mod tests {
     #[test]
     fn methods_are_found_by_their_order() {
         assert!(METHODS.is_sorted_by_key(|(service, method, _)| (*service, *method)));
+        assert!(LATER.is_sorted_by_key(|(service, method, _)| (*service, *method)));
     }
 
     #[test]
@@ -244,6 +292,22 @@ mod tests {
             let ours = format!("{code:?}").replace("Cancelled", "Canceled");
             assert_eq!(ours, name);
         }
+    }
+
+    #[test]
+    fn locks_are_counted_once_they_are_used() {
+        let registry = Registry::new();
+        let calls = Calls::new(&registry);
+        let shown = || {
+            let families = registry.gather();
+            families.iter().flat_map(|family| family.get_metric()).any(|metric| {
+                metric.get_label().iter().any(|label| label.value() == "v3lockpb.Lock")
+            })
+        };
+        assert!(!shown());
+        let call = calls.begin("v3lockpb.Lock", "Unlock");
+        assert_eq!(call.method.as_ref().expect("a method").started.get(), 1);
+        assert!(shown());
     }
 
     #[test]

@@ -5,12 +5,15 @@
 
 mod cluster;
 mod downgrade;
+mod election;
 mod health;
 mod kv;
 mod leaderless;
 mod lease;
+mod lock;
 mod maintenance;
 mod pages;
+mod queue;
 pub mod vars;
 mod watch;
 
@@ -26,6 +29,8 @@ use crate::wire::etcdserverpb::lease_server::LeaseServer;
 use crate::wire::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::wire::etcdserverpb::watch_server::WatchServer;
 use crate::wire::tree::health::health_server::HealthServer;
+use crate::wire::tree::v3electionpb::election_server::ElectionServer;
+use crate::wire::tree::v3lockpb::lock_server::LockServer;
 use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use keel_core::{NodeId, Refusal, View};
@@ -73,6 +78,8 @@ struct Servers {
     cluster: ClusterServer<Desk>,
     maintenance: MaintenanceServer<Desk>,
     health: HealthServer<Desk>,
+    lock: LockServer<Desk>,
+    election: ElectionServer<Desk>,
 }
 
 /// What each service works with.
@@ -105,6 +112,8 @@ impl Services {
             cluster: server!(ClusterServer),
             maintenance: server!(MaintenanceServer),
             health: server!(HealthServer),
+            lock: server!(LockServer),
+            election: server!(ElectionServer),
             desk,
         }))
     }
@@ -139,7 +148,8 @@ impl Services {
         B: HttpBody + Send + 'static,
         B::Error: Into<StdError> + Send + 'static,
     {
-        let Servers { desk, kv, watch, lease, cluster, maintenance, health } = &*self.0;
+        let servers = &*self.0;
+        let desk = &servers.desk;
         let kind = request.headers().get(http::header::CONTENT_TYPE);
         let grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         if !grpc {
@@ -156,17 +166,17 @@ impl Services {
         }
         // Each call is a boxed future, so that this one is small: it is moved more than once.
         let call = match service {
-            "etcdserverpb.KV" => kv.clone().call(request),
-            "etcdserverpb.Watch" => watch.clone().call(request),
-            "etcdserverpb.Lease" => lease.clone().call(request),
-            "etcdserverpb.Cluster" => cluster.clone().call(request),
-            "etcdserverpb.Maintenance" => maintenance.clone().call(request),
-            "grpc.health.v1.Health" => health.clone().call(request),
+            "etcdserverpb.KV" => servers.kv.clone().call(request),
+            "etcdserverpb.Watch" => servers.watch.clone().call(request),
+            "etcdserverpb.Lease" => servers.lease.clone().call(request),
+            "etcdserverpb.Cluster" => servers.cluster.clone().call(request),
+            "etcdserverpb.Maintenance" => servers.maintenance.clone().call(request),
+            "grpc.health.v1.Health" => servers.health.clone().call(request),
+            "v3lockpb.Lock" => servers.lock.clone().call(request),
+            "v3electionpb.Election" => servers.election.clone().call(request),
             service => {
                 let status = match service {
-                    "etcdserverpb.Auth" | "v3lockpb.Lock" | "v3electionpb.Election" => {
-                        not_yet(path)
-                    }
+                    "etcdserverpb.Auth" => not_yet(path),
                     service => Status::unimplemented(format!("unknown service {service}")),
                 };
                 done.end(&status);
