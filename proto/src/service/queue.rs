@@ -15,6 +15,7 @@ use keel_core::{Event, Keys, Ticket};
 use pb::kv_server::Kv;
 use pb::lease_server::Lease;
 use std::future::poll_fn;
+use std::sync::Arc;
 use tonic::{Request, Status};
 
 /// How long the lease of a caller that brings none lives, in seconds. Nobody keeps it alive.
@@ -143,7 +144,7 @@ impl Desk {
             prev_kv: false,
             fragment: false,
         });
-        Following { stream, events: Vec::new().into_iter(), revision: 0 }
+        Following { stream, events: Arc::default(), seen: 0, revision: 0 }
     }
 
     fn give_up(&self, key: &Bytes) {
@@ -179,7 +180,9 @@ impl Desk {
 /// Changes of some keys, one after the other.
 pub(super) struct Following {
     stream: crate::hub::Stream,
-    events: std::vec::IntoIter<Event>,
+    events: Arc<[Event]>,
+    /// How many of them were told.
+    seen: usize,
     /// The revision that stood in the header of the newest events.
     pub(super) revision: i64,
 }
@@ -188,8 +191,9 @@ impl Following {
     /// The next change; `None` when the watch is gone without a reason.
     pub(super) async fn next(&mut self) -> Result<Option<Event>, Status> {
         loop {
-            if let Some(event) = self.events.next() {
-                return Ok(Some(event));
+            if let Some(event) = self.events.get(self.seen) {
+                self.seen += 1;
+                return Ok(Some(event.clone()));
             }
             let Some(delivery) = poll_fn(|cx| self.stream.poll_delivery(cx)).await else {
                 return Ok(None);
@@ -197,7 +201,7 @@ impl Following {
             match delivery.answer {
                 Answer::Events { events, .. } => {
                     self.revision = delivery.revision;
-                    self.events = events.to_vec().into_iter();
+                    (self.events, self.seen) = (events, 0);
                 }
                 Answer::Canceled { compacted, .. } if compacted > 0 => {
                     return Err(plain(crate::refusal::status(keel_core::Refusal::Compacted)));
