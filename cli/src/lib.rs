@@ -7,6 +7,7 @@
 //!   bin/keel-bench  load    the same work for several servers, side by side
 //! ```
 
+mod command_line;
 pub mod ctl;
 mod initial;
 pub mod load;

@@ -1,18 +1,41 @@
 //! `endpoint`: each endpoint asked by itself.
 
 use super::Failed;
-use super::args::Endpoint;
 use super::client::Client;
 use super::json::{self, Object, array, quoted};
 use super::output::{Format, Output, human, print, table};
+use clap::Subcommand;
 use keel_proto::pb::etcdserverpb as pb;
 use std::time::{Duration, Instant};
 
+/// `endpoint`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Endpoint {
+    /// Checks the healthiness of endpoints.
+    Health {
+        #[arg(hide = true)]
+        words: Vec<String>,
+    },
+    /// Prints out the status of endpoints.
+    Status {
+        #[arg(hide = true)]
+        words: Vec<String>,
+    },
+    /// Prints the KV history hash of each endpoint.
+    Hashkv {
+        /// Up to this revision; zero is all.
+        #[arg(long, default_value_t = 0)]
+        rev: i64,
+        #[arg(hide = true)]
+        words: Vec<String>,
+    },
+}
+
 pub(super) async fn run(client: &Client, output: Output, command: Endpoint) -> Result<(), Failed> {
     match command {
-        Endpoint::Health => health(client, output).await,
-        Endpoint::Status => status(client, output).await,
-        Endpoint::Hashkv { rev } => hashkv(client, output, rev).await,
+        Endpoint::Health { .. } => health(client, output).await,
+        Endpoint::Status { .. } => status(client, output).await,
+        Endpoint::Hashkv { rev, .. } => hashkv(client, output, rev).await,
     }
 }
 
@@ -23,33 +46,40 @@ struct Health {
 }
 
 async fn health(client: &Client, output: Output) -> Result<(), Failed> {
-    let mut all = Vec::new();
+    let mut asked = Vec::new();
     for endpoint in &client.endpoints {
-        let only = client.only(endpoint)?;
-        let begun = Instant::now();
-        let request = pb::RangeRequest { key: "health".into(), ..Default::default() };
-        let mut error = only.short(only.kv().range(request)).await.err().map(|failed| failed.line);
-        if error.is_none() {
-            let request = pb::AlarmRequest::default();
-            match only.short(only.maintenance().alarm(request)).await {
-                Ok(answer) if answer.alarms.is_empty() => {}
-                Ok(answer) => {
-                    let names: Vec<_> =
-                        answer.alarms.iter().map(|one| one.alarm().as_str_name()).collect();
-                    error = Some(format!("Active Alarm(s): {}", names.join(", ")));
-                }
-                Err(failed) => {
-                    error = Some(format!("Unable to fetch the alarm list: {}", failed.line))
-                }
-            }
-        }
-        all.push(Health { endpoint: endpoint.clone(), took: begun.elapsed(), error });
+        asked.push(tokio::spawn(health_of(client.only(endpoint)?, endpoint.clone())));
+    }
+    let mut all = Vec::new();
+    for one in asked {
+        all.push(one.await.map_err(|error| Failed::plain(error.to_string()))?);
     }
     show_health(output, &all)?;
     if all.iter().any(|one| one.error.is_some()) {
         return Err(Failed::plain("unhealthy cluster"));
     }
     Ok(())
+}
+
+/// Asks whether a member can answer a linearizable read, and whether an alarm is raised.
+async fn health_of(only: Client, endpoint: String) -> Health {
+    let begun = Instant::now();
+    let request = pb::RangeRequest { key: "health".into(), ..Default::default() };
+    let read = only.short(only.kv().range(request)).await;
+    let took = begun.elapsed();
+    let error = match read {
+        Err(failed) => Some(failed.line),
+        Ok(_) => match only.short(only.maintenance().alarm(pb::AlarmRequest::default())).await {
+            Ok(answer) if answer.alarms.is_empty() => None,
+            Ok(answer) => {
+                let name = |one: &pb::AlarmMember| format!("{} ", one.alarm().as_str_name());
+                let names: String = answer.alarms.iter().map(name).collect();
+                Some(format!("Active Alarm(s): {names}"))
+            }
+            Err(_) => Some(String::from("Unable to fetch the alarm list")),
+        },
+    };
+    Health { endpoint, took, error }
 }
 
 fn show_health(output: Output, all: &[Health]) -> Result<(), Failed> {
@@ -74,10 +104,11 @@ fn show_health(output: Output, all: &[Health]) -> Result<(), Failed> {
                         one.endpoint,
                         took(one)
                     ),
-                    Some(error) => format!(
-                        "{} is unhealthy: failed to commit proposal: {error}\n",
-                        one.endpoint
-                    ),
+                    Some(error) => {
+                        let endpoint = &one.endpoint;
+                        eprintln!("{endpoint} is unhealthy: failed to commit proposal: {error}");
+                        String::new()
+                    }
                 };
                 all.iter().map(line).collect()
             },
@@ -108,7 +139,7 @@ fn show_health(output: Output, all: &[Health]) -> Result<(), Failed> {
 
 async fn status(client: &Client, output: Output) -> Result<(), Failed> {
     let mut all = Vec::new();
-    let mut failed = None;
+    let mut failed = false;
     for endpoint in &client.endpoints {
         let only = client.only(endpoint)?;
         let request = pb::StatusRequest::default();
@@ -116,15 +147,12 @@ async fn status(client: &Client, output: Output) -> Result<(), Failed> {
             Ok(status) => all.push((endpoint.clone(), status)),
             Err(error) => {
                 eprintln!("Failed to get the status of endpoint {endpoint} ({})", error.line);
-                failed = Some(error);
+                failed = true;
             }
         }
     }
     show_status(output, &all)?;
-    match failed {
-        Some(failed) => Err(failed),
-        None => Ok(()),
-    }
+    if failed { Err(Failed::silent()) } else { Ok(()) }
 }
 
 const STATUS_HEADS: [&str; 16] = [
@@ -148,8 +176,8 @@ const STATUS_HEADS: [&str; 16] = [
 
 fn status_row(endpoint: &str, status: &pb::StatusResponse) -> Vec<String> {
     let header = status.header.unwrap_or_default();
-    let dead = status.db_size - status.db_size_in_use;
-    let share = if status.db_size > 0 { dead * 100 / status.db_size } else { 0 };
+    let used = status.db_size_in_use.saturating_mul(100).checked_div(status.db_size);
+    let share = 100 - used.unwrap_or(100);
     let downgrade = status.downgrade_info.clone().unwrap_or_default();
     vec![
         endpoint.to_owned(),
@@ -216,14 +244,23 @@ fn show_status(output: Output, all: &[(String, pb::StatusResponse)]) -> Result<(
 
 async fn hashkv(client: &Client, output: Output, revision: i64) -> Result<(), Failed> {
     let mut all = Vec::new();
+    let mut done = Ok(());
     for endpoint in &client.endpoints {
         let only = client.only(endpoint)?;
         let request = pb::HashKvRequest { revision };
-        let hash = only.short(only.maintenance().hash_kv(request)).await.map_err(|failed| {
-            failed.wrapped(&format!("Failed to get the hash of endpoint {endpoint}"))
-        })?;
-        all.push((endpoint.clone(), hash));
+        match only.short(only.maintenance().hash_kv(request)).await {
+            Ok(hash) => all.push((endpoint.clone(), hash)),
+            Err(failed) => {
+                eprintln!("Failed to get the hash of endpoint {endpoint} ({})", failed.line);
+                done = Err(failed);
+            }
+        }
     }
+    show_hashes(output, &all)?;
+    done
+}
+
+fn show_hashes(output: Output, all: &[(String, pb::HashKvResponse)]) -> Result<(), Failed> {
     let row = |(endpoint, hash): &(String, pb::HashKvResponse)| {
         vec![endpoint.clone(), hash.hash.to_string(), hash.hash_revision.to_string()]
     };
@@ -248,7 +285,7 @@ async fn hashkv(client: &Client, output: Output, revision: i64) -> Result<(), Fa
             array(all.iter().map(one).collect())
         },
         |lines| {
-            for (endpoint, hash) in &all {
+            for (endpoint, hash) in all {
                 lines.header(hash.header.as_ref());
                 lines.line("Endpoint", quoted(endpoint));
                 lines.line("Hash", hash.hash);

@@ -65,19 +65,14 @@ impl Lines {
         }
     }
 
+    /// A header; the cluster's services know no revision.
     pub(super) fn header(&mut self, header: Option<&pb::ResponseHeader>) {
         let header = header.cloned().unwrap_or_default();
         self.id("ClusterID", header.cluster_id);
         self.id("MemberID", header.member_id);
-        self.line("Revision", header.revision);
-        self.line("RaftTerm", header.raft_term);
-    }
-
-    /// A header of the cluster's services, which know no revision.
-    pub(super) fn header_without_revision(&mut self, header: Option<&pb::ResponseHeader>) {
-        let header = header.cloned().unwrap_or_default();
-        self.id("ClusterID", header.cluster_id);
-        self.id("MemberID", header.member_id);
+        if header.revision > 0 {
+            self.line("Revision", header.revision);
+        }
         self.line("RaftTerm", header.raft_term);
     }
 

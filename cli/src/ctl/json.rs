@@ -155,7 +155,7 @@ pub(super) fn watch(watch: &pb::WatchResponse) -> String {
     let header = watch.header.unwrap_or_default();
     Object::new()
         .raw("Header", Object::new().header_fields(&header).done())
-        .raw("Events", array(events))
+        .raw("Events", if events.is_empty() { "null".into() } else { array(events) })
         .raw("CompactRevision", watch.compact_revision.to_string())
         .raw("Canceled", watch.canceled.to_string())
         .raw("Created", watch.created.to_string())

@@ -1,17 +1,121 @@
 //! `put`, `get`, `del` and `compaction`.
 
 use super::Failed;
-use super::args::{Compaction, Del, Get, Put};
 use super::client::Client;
-use super::output::{Output, print};
+use super::output::{Format, Output, print};
+use clap::Args as ClapArgs;
 use keel_proto::pb::etcdserverpb as pb;
 use std::io::Read;
+use std::time::Duration;
+
+/// `put`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Put {
+    /// Key and value; the value may come from standard input.
+    pub(crate) words: Vec<String>,
+    /// Lease id in hexadecimal.
+    #[arg(long, default_value = "0")]
+    pub(crate) lease: String,
+    /// Return the pair before.
+    #[arg(long)]
+    pub(crate) prev_kv: bool,
+    /// Keep the current value.
+    #[arg(long)]
+    pub(crate) ignore_value: bool,
+    /// Keep the current lease.
+    #[arg(long)]
+    pub(crate) ignore_lease: bool,
+}
+
+/// `get`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Get {
+    /// Key, and perhaps the end of a range.
+    pub(crate) words: Vec<String>,
+    /// Linearizable (l) or serializable (s).
+    #[arg(long, default_value = "l")]
+    pub(crate) consistency: String,
+    /// ASCEND or DESCEND.
+    #[arg(long, default_value = "")]
+    pub(crate) order: String,
+    /// CREATE, KEY, MODIFY, VALUE or VERSION.
+    #[arg(long, default_value = "")]
+    pub(crate) sort_by: String,
+    /// At most so many results.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) limit: i64,
+    /// Keys that begin like this one.
+    #[arg(long)]
+    pub(crate) prefix: bool,
+    /// Keys from this one on.
+    #[arg(long)]
+    pub(crate) from_key: bool,
+    /// As of this revision.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rev: i64,
+    /// Only keys.
+    #[arg(long)]
+    pub(crate) keys_only: bool,
+    /// Only the count; with -w fields.
+    #[arg(long)]
+    pub(crate) count_only: bool,
+    /// Only values, with the simple form.
+    #[arg(long)]
+    pub(crate) print_value_only: bool,
+    /// Drop smaller creation revisions.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) min_create_rev: i64,
+    /// Drop larger creation revisions.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) max_create_rev: i64,
+    /// Drop smaller modification revisions.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) min_mod_rev: i64,
+    /// Drop larger modification revisions.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) max_mod_rev: i64,
+    /// Fetch in pieces, by RangeStream.
+    #[arg(long)]
+    pub(crate) stream: bool,
+}
+
+/// `del`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Del {
+    /// Key, and perhaps the end of a range.
+    pub(crate) words: Vec<String>,
+    /// Keys that begin like this one.
+    #[arg(long)]
+    pub(crate) prefix: bool,
+    /// Keys from this one on.
+    #[arg(long)]
+    pub(crate) from_key: bool,
+    /// Delete the half-open range of both words.
+    #[arg(long)]
+    pub(crate) range: bool,
+    /// Return what was deleted.
+    #[arg(long)]
+    pub(crate) prev_kv: bool,
+}
+
+/// `compaction`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compaction {
+    /// The oldest revision to keep.
+    pub(crate) words: Vec<String>,
+    /// Wait until the old versions are gone.
+    #[arg(long)]
+    pub(crate) physical: bool,
+}
 
 pub(super) async fn put(client: &Client, output: Output, put: Put) -> Result<(), Failed> {
     let request = put_request(put, true)?;
-    output.put(&client.short(client.kv().put(request)).await?)?;
+    output.put(&client.short(client.kv().put(client.fits(request)?)).await?)?;
     Ok(())
 }
+
+/// How long a person may think about a range that is to be deleted.
+const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
 
 const PUT_NEEDS: &str = "put command needs 1 argument and input from stdin or 2 arguments";
 
@@ -25,7 +129,8 @@ pub(super) fn put_request(put: Put, stdin: bool) -> Result<pb::PutRequest, Faile
             ));
         }
         [key] if stdin => (key, standard_input()?),
-        [key, value] => (key, value.clone().into_bytes()),
+        // What comes behind the value is passed over, as in etcd.
+        [key, value, ..] => (key, value.clone().into_bytes()),
         _ => {
             return Err(Failed::arguments(PUT_NEEDS));
         }
@@ -59,15 +164,34 @@ pub(super) fn lease_id(text: &str) -> Result<i64, String> {
 }
 
 pub(super) async fn get(client: &Client, output: Output, get: Get) -> Result<(), Failed> {
-    let (keys_only, value_only) = (get.keys_only, get.print_value_only);
-    let (count_only, format) = (get.count_only, output.format);
+    let (value_only, count_only, stream) = (get.print_value_only, get.count_only, get.stream);
     let request = range_request(get)?;
-    if count_only && format == super::output::Format::Simple {
+    let answer = match stream {
+        true => client.in_time(streamed(client, request)).await?,
+        false => client.short(client.kv().range(client.fits(request)?)).await?,
+    };
+    if count_only && output.format != Format::Fields {
         return Err(Failed::arguments("--count-only is only for `--write-out=fields`"));
     }
-    let answer = client.short(client.kv().range(request)).await?;
-    output.range(&answer, keys_only, value_only)?;
+    if value_only && output.format != Format::Simple {
+        return Err(Failed::arguments("print-value-only is only for `--write-out=simple`"));
+    }
+    output.range(&answer, value_only)?;
     Ok(())
+}
+
+/// Puts the pieces of a range together.
+async fn streamed(client: &Client, request: pb::RangeRequest) -> Result<pb::RangeResponse, Failed> {
+    let mut pieces = client.kv().range_stream(request).await?.into_inner();
+    let mut whole = pb::RangeResponse::default();
+    while let Some(piece) = pieces.message().await? {
+        let piece = piece.range_response.unwrap_or_default();
+        whole.header = piece.header.or(whole.header);
+        whole.kvs.extend(piece.kvs);
+        whole.more |= piece.more;
+        whole.count += piece.count;
+    }
+    Ok(whole)
 }
 
 /// A range from words and flags.
@@ -88,18 +212,12 @@ pub(super) fn range_request(get: Get) -> Result<pb::RangeRequest, Failed> {
             "`--keys-only` and `--count-only` cannot be set at the same time, choose one",
         ));
     }
-    if get.words.len() == 2 && (get.prefix || get.from_key) {
+    if get.words.len() > 1 && (get.prefix || get.from_key) {
         return Err(Failed::arguments(
             "too many arguments, only accept one argument when `--prefix` or `--from-key` is set",
         ));
     }
-    let serializable = match get.consistency.as_str() {
-        "l" => false,
-        "s" => true,
-        other => {
-            return Err(Failed::feature(format!("unknown consistency flag {other:?}")));
-        }
-    };
+    let serializable = is_serializable(&get.consistency)?;
     let order = match get.order.to_ascii_uppercase().as_str() {
         "" => pb::range_request::SortOrder::None,
         "ASCEND" => pb::range_request::SortOrder::Ascend,
@@ -115,22 +233,41 @@ pub(super) fn range_request(get: Get) -> Result<pb::RangeRequest, Failed> {
         "VERSION" => SortTarget::Version,
         _ => return Err(Failed::feature(format!("bad sort target {}", get.sort_by))),
     };
+    check_bounds("CreateRev", get.min_create_rev, get.max_create_rev)?;
+    check_bounds("ModRev", get.min_mod_rev, get.max_mod_rev)?;
     let (key, range_end) = span(&get.words, get.prefix, get.from_key);
     Ok(pb::RangeRequest {
         key: key.into(),
         range_end: range_end.into(),
         limit: get.limit,
-        revision: get.rev,
+        revision: get.rev.max(0),
         sort_order: order.into(),
         sort_target: target.into(),
         serializable,
         keys_only: get.keys_only,
         count_only: get.count_only,
-        min_mod_revision: get.min_mod_rev,
-        max_mod_revision: get.max_mod_rev,
-        min_create_revision: get.min_create_rev,
-        max_create_revision: get.max_create_rev,
+        min_mod_revision: get.min_mod_rev.max(0),
+        max_mod_revision: get.max_mod_rev.max(0),
+        min_create_revision: get.min_create_rev.max(0),
+        max_create_revision: get.max_create_rev.max(0),
     })
+}
+
+/// Whether reads may be answered from one member's own state.
+pub(super) fn is_serializable(consistency: &str) -> Result<bool, Failed> {
+    match consistency {
+        "l" => Ok(false),
+        "s" => Ok(true),
+        other => Err(Failed::feature(format!("unknown consistency flag {other:?}"))),
+    }
+}
+
+fn check_bounds(name: &str, min: i64, max: i64) -> Result<(), Failed> {
+    if max > 0 && min > max {
+        let line = format!("getMin{name}(={min}) > getMax{name}(={max})");
+        return Err(Failed::feature(line));
+    }
+    Ok(())
 }
 
 /// The first key and the end of a range that words and flags mean.
@@ -150,7 +287,7 @@ pub(super) fn span(words: &[String], prefix: bool, from_key: bool) -> (Vec<u8>, 
 }
 
 /// The first key behind all that begin like this one.
-fn behind_prefix(key: &[u8]) -> Vec<u8> {
+pub(super) fn behind_prefix(key: &[u8]) -> Vec<u8> {
     let mut end = key.to_vec();
     while let Some(last) = end.pop() {
         if last < 0xff {
@@ -162,8 +299,17 @@ fn behind_prefix(key: &[u8]) -> Vec<u8> {
 }
 
 pub(super) async fn del(client: &Client, output: Output, del: Del) -> Result<(), Failed> {
+    let warned = (!del.range).then(|| del.words.clone());
     let request = delete_request(del)?;
-    output.delete(&client.short(client.kv().delete_range(request)).await?)?;
+    if let Some([first, end]) = warned.as_deref() {
+        eprintln!(
+            "Warning: Keys between {first:?} and {end:?} will be deleted. Please interrupt the \
+             command within next 2 seconds to cancel. You can provide `--range` flag to avoid the \
+             delay."
+        );
+        tokio::time::sleep(SECOND_THOUGHTS).await;
+    }
+    output.delete(&client.short(client.kv().delete_range(client.fits(request)?)).await?)?;
     Ok(())
 }
 
@@ -184,9 +330,6 @@ pub(super) fn delete_request(del: Del) -> Result<pb::DeleteRangeRequest, Failed>
             "too many arguments, only accept one argument when `--prefix` or `--from-key` is set",
         ));
     }
-    if del.range && del.words.len() != 2 {
-        return Err(Failed::arguments("`--range` needs a key and a range_end"));
-    }
     let (key, range_end) = span(&del.words, del.prefix, del.from_key);
     Ok(pb::DeleteRangeRequest {
         key: key.into(),
@@ -203,12 +346,7 @@ pub(super) async fn compaction(client: &Client, compaction: Compaction) -> Resul
         Failed::plain(format!("strconv.ParseInt: parsing {revision:?}: invalid syntax"))
     })?;
     let request = pb::CompactionRequest { revision, physical: compaction.physical };
-    if compaction.physical {
-        // Without a bound, as in etcd: large histories take their time.
-        client.kv().compact(request).await?;
-    } else {
-        client.short(client.kv().compact(request)).await?;
-    }
+    client.short(client.kv().compact(request)).await?;
     Ok(print(format!("compacted revision {revision}\n").as_bytes())?)
 }
 

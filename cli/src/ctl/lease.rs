@@ -1,33 +1,66 @@
 //! `lease`.
 
 use super::Failed;
-use super::args::Lease;
 use super::client::Client;
 use super::json::{Object, array, quoted};
 use super::keys::lease_id;
-use super::output::Output;
+use super::output::{Format, Output, print};
+use super::session;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use clap::Subcommand;
 use keel_proto::pb::etcdserverpb as pb;
 use prost::Message;
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+
+/// `lease`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lease {
+    /// Creates leases.
+    Grant {
+        /// Seconds.
+        words: Vec<String>,
+    },
+    /// Revokes leases.
+    Revoke {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+    },
+    /// Gets lease information.
+    Timetolive {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+        /// With its keys.
+        #[arg(long)]
+        keys: bool,
+    },
+    /// Lists all active leases.
+    List {
+        #[arg(hide = true)]
+        words: Vec<String>,
+    },
+    /// Keeps leases alive.
+    KeepAlive {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+        /// Only once.
+        #[arg(long)]
+        once: bool,
+    },
+}
 
 pub(super) async fn run(client: &Client, output: Output, lease: Lease) -> Result<(), Failed> {
     match lease {
         Lease::Grant { words } => grant(client, output, &words).await,
         Lease::Revoke { words } => revoke(client, output, &words).await,
         Lease::Timetolive { words, keys } => life(client, output, &words, keys).await,
-        Lease::List => list(client, output).await,
+        Lease::List { .. } => list(client, output).await,
         Lease::KeepAlive { words, once } => keep_alive(client, output, &words, once).await,
     }
 }
 
 fn id_of(words: &[String], command: &str) -> Result<i64, Failed> {
     let [word] = words else {
-        let needs = if command == "keep-alive" { "lease ID as argument" } else { "1 argument" };
+        let needs = if command == "revoke" { "1 argument" } else { "lease ID as argument" };
         return Err(Failed::arguments(format!("lease {command} command needs {needs}")));
     };
     lease_id(word)
@@ -94,7 +127,9 @@ async fn revoke(client: &Client, output: Output, words: &[String]) -> Result<(),
 async fn life(client: &Client, output: Output, words: &[String], keys: bool) -> Result<(), Failed> {
     let id = id_of(words, "timetolive")?;
     let request = pb::LeaseTimeToLiveRequest { id, keys };
-    let life = client.short(client.lease().lease_time_to_live(request)).await?;
+    // Without a bound, as in etcd.
+    let call = client.lease().lease_time_to_live(request).await;
+    let life = call.map_err(|status| Failed::from(status).coded(2))?.into_inner();
     let (ttl, granted) = (life.ttl, life.granted_ttl);
     output.forms(
         header_of(life.header.as_ref()),
@@ -136,7 +171,8 @@ async fn life(client: &Client, output: Output, words: &[String], keys: bool) -> 
 }
 
 async fn list(client: &Client, output: Output) -> Result<(), Failed> {
-    let list = client.short(client.lease().lease_leases(pb::LeaseLeasesRequest {})).await?;
+    let call = client.lease().lease_leases(pb::LeaseLeasesRequest {}).await;
+    let list = call.map_err(|status| Failed::from(status).coded(2))?.into_inner();
     output.forms(
         header_of(list.header.as_ref()),
         || {
@@ -168,44 +204,44 @@ async fn keep_alive(
     once: bool,
 ) -> Result<(), Failed> {
     let id = id_of(words, "keep-alive")?;
-    let (ask, requests) = mpsc::unbounded_channel();
-    let requests = UnboundedReceiverStream::new(requests);
-    let closed = |_| Failed::plain("the stream is closed");
-    ask.send(pb::LeaseKeepAliveRequest { id }).map_err(closed)?;
-    let mut answers = client.lease().lease_keep_alive(requests).await?.into_inner();
-    while let Some(answer) = answers.next().await {
-        let answer = answer?;
-        if answer.ttl <= 0 {
-            if once {
-                let line = String::from("etcdserver: requested lease not found");
-                return Err(Failed { line, code: 2 });
-            }
-            println!("lease {id:016x} expired or revoked.");
-            return Ok(());
-        }
-        let ttl = answer.ttl;
-        output.forms(
-            header_of(answer.header.as_ref()),
-            || format!("lease {id:016x} keepalived with TTL({ttl})\n"),
-            || {
-                embedded(answer.header.as_ref())
-                    .raw("ID", id.to_string())
-                    .raw("TTL", ttl.to_string())
-                    .done()
-            },
-            |lines| {
-                lines.header(answer.header.as_ref());
-                lines.lease("ID", id);
-                lines.line("TTL", ttl);
-            },
-        )?;
-        if once {
-            return Ok(());
-        }
-        // As etcd's client does: three times in a lease's time.
-        let pause = Duration::from_secs(ttl.unsigned_abs()) / 3;
-        tokio::time::sleep(pause.max(Duration::from_millis(500))).await;
-        ask.send(pb::LeaseKeepAliveRequest { id }).map_err(closed)?;
+    let shown = |answer: &pb::LeaseKeepAliveResponse| kept(output, answer);
+    if once {
+        let answer = renewed(client, id).await.map_err(|failed| failed.coded(2))?;
+        return shown(&answer);
     }
-    Err(Failed::plain("the server ended the stream"))
+    session::keep_alive(client, id, shown).await?;
+    if output.format == Format::Simple {
+        print(format!("lease {id:016x} expired or revoked.\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+async fn renewed(client: &Client, id: i64) -> Result<pb::LeaseKeepAliveResponse, Failed> {
+    let requests = tokio_stream::once(pb::LeaseKeepAliveRequest { id });
+    let mut answers = client.lease().lease_keep_alive(requests).await?.into_inner();
+    match answers.message().await? {
+        Some(answer) if answer.ttl > 0 => Ok(answer),
+        Some(_) => Err(Failed::plain("etcdserver: requested lease not found")),
+        None => Err(Failed::plain("the server ended the stream")),
+    }
+}
+
+fn kept(output: Output, answer: &pb::LeaseKeepAliveResponse) -> Result<(), Failed> {
+    let (id, ttl) = (answer.id, answer.ttl);
+    output.forms(
+        header_of(answer.header.as_ref()),
+        || format!("lease {id:016x} keepalived with TTL({ttl})\n"),
+        || {
+            embedded(answer.header.as_ref())
+                .raw("ID", id.to_string())
+                .raw("TTL", ttl.to_string())
+                .done()
+        },
+        |lines| {
+            lines.header(answer.header.as_ref());
+            lines.lease("ID", id);
+            lines.line("TTL", ttl);
+        },
+    )?;
+    Ok(())
 }

@@ -1,17 +1,60 @@
 //! `member` and `move-leader`.
 
 use super::Failed;
-use super::args::Member;
 use super::client::Client;
 use super::json;
-use super::output::{Format, Output, print, table};
+use super::keys::is_serializable;
+use super::output::{Format, NO_FIELDS, NO_TABLE, Output, print, table};
+use clap::Subcommand;
 use keel_proto::pb::etcdserverpb as pb;
 use keel_proto::urls;
 use prost::Message;
 
+/// `member`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Member {
+    /// Adds a member into the cluster.
+    Add {
+        /// The new member's name.
+        words: Vec<String>,
+        /// Where its peers will reach it, separated by commas.
+        #[arg(long, default_value = "")]
+        peer_urls: String,
+        /// It only learns.
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Removes a member from the cluster.
+    Remove {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+    },
+    /// Updates a member in the cluster.
+    Update {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+        /// Where its peers will reach it, separated by commas.
+        #[arg(long, default_value = "")]
+        peer_urls: String,
+    },
+    /// Promotes a non-voting member in the cluster.
+    Promote {
+        /// The id in hexadecimal.
+        words: Vec<String>,
+    },
+    /// Lists all members in the cluster.
+    List {
+        /// Linearizable (l) or serializable (s).
+        #[arg(long, default_value = "l")]
+        consistency: String,
+        #[arg(hide = true)]
+        words: Vec<String>,
+    },
+}
+
 pub(super) async fn run(client: &Client, output: Output, command: Member) -> Result<(), Failed> {
     match command {
-        Member::List { consistency } => list(client, output, &consistency).await,
+        Member::List { consistency, .. } => list(client, output, &consistency).await,
         Member::Add { words, peer_urls, learner } => {
             add(client, output, &words, &peer_urls, learner).await
         }
@@ -88,7 +131,11 @@ async fn promote(client: &Client, output: Output, words: &[String]) -> Result<()
 }
 
 /// Hands the leadership to a member, by way of whoever leads now.
-pub(super) async fn move_leader(client: &Client, words: &[String]) -> Result<(), Failed> {
+pub(super) async fn move_leader(
+    client: &Client,
+    output: Output,
+    words: &[String],
+) -> Result<(), Failed> {
     let [to] = words else {
         return Err(Failed::arguments("move-leader command needs 1 argument"));
     };
@@ -101,9 +148,20 @@ pub(super) async fn move_leader(client: &Client, words: &[String]) -> Result<(),
             continue;
         }
         let request = pb::MoveLeaderRequest { target_id: to };
-        only.short(only.maintenance().move_leader(request)).await?;
-        println!("Leadership transferred from {me:x} to {to:x}");
-        return Ok(());
+        let moved = only.short(only.maintenance().move_leader(request)).await?;
+        let shown = match output.format {
+            Format::Simple => {
+                format!("Leadership transferred from {me:x} to {to:x}\n").into_bytes()
+            }
+            Format::Json => {
+                let object = json::Object::new().header("header", moved.header.as_ref());
+                (object.done() + "\n").into_bytes()
+            }
+            Format::Protobuf => moved.encode_to_vec(),
+            Format::Fields => return Err(Failed::feature(NO_FIELDS)),
+            Format::Table => return Err(Failed::feature(NO_TABLE)),
+        };
+        return Ok(print(&shown)?);
     }
     let all = client.endpoints.join(" ");
     Err(Failed::arguments(format!("no leader endpoint given at [{all}]")))
@@ -146,18 +204,14 @@ fn changed(
             (json::change_of_members(header, members, member, output.hex) + "\n").into_bytes()
         }
         Format::Protobuf => message.encode_to_vec(),
-        Format::Fields => return Err(Failed::feature("fields not supported as output format")),
-        Format::Table => return Err(Failed::feature("table not supported as output format")),
+        Format::Fields => return Err(Failed::feature(NO_FIELDS)),
+        Format::Table => return Err(Failed::feature(NO_TABLE)),
     };
     Ok(print(&shown)?)
 }
 
 async fn list(client: &Client, output: Output, consistency: &str) -> Result<(), Failed> {
-    let linearizable = match consistency {
-        "l" => true,
-        "s" => false,
-        other => return Err(Failed::arguments(format!("unknown consistency flag {other:?}"))),
-    };
+    let linearizable = !is_serializable(consistency)?;
     let request = pb::MemberListRequest { linearizable };
     let list = client.short(client.cluster().member_list(request)).await?;
     let row = |member: &pb::Member| {
@@ -181,7 +235,7 @@ async fn list(client: &Client, output: Output, consistency: &str) -> Result<(), 
         || list.members.iter().map(|member| row(member).join(", ") + "\n").collect(),
         || json::members(&list, output.hex),
         |lines| {
-            lines.header_without_revision(list.header.as_ref());
+            lines.header(list.header.as_ref());
             for member in &list.members {
                 lines.id("ID", member.id);
                 lines.line("Name", json::quoted(&member.name));

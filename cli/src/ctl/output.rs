@@ -29,6 +29,8 @@ pub(super) struct Output {
 pub(crate) const NO_FORM: &str = "unsupported output format";
 /// What etcd says where an answer has no protobuf.
 pub(crate) const NO_PROTOBUF: &str = "protobuf not supported as output format";
+/// What etcd says where an answer has no fields.
+pub(crate) const NO_FIELDS: &str = "fields not supported as output format";
 /// What etcd says where an answer has no table.
 pub(crate) const NO_TABLE: &str = "table not supported as output format";
 
@@ -88,20 +90,14 @@ impl Output {
         }
     }
 
-    pub(super) fn range(
-        self,
-        range: &pb::RangeResponse,
-        keys_only: bool,
-        value_only: bool,
-    ) -> Result<(), String> {
+    pub(super) fn range(self, range: &pb::RangeResponse, value_only: bool) -> Result<(), String> {
         self.message(
             range,
             || json::range(range),
             |lines| lines.range(range),
             |out| {
                 for kv in &range.kvs {
-                    // Without values a key is followed by an empty line.
-                    self.key_value(out, kv, value_only && !keys_only);
+                    self.key_value(out, kv, value_only);
                 }
             },
         )

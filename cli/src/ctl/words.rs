@@ -25,6 +25,12 @@ pub(super) fn split(line: &str) -> Option<Vec<String>> {
     Some(words)
 }
 
+/// A command and its words, as they were said.
+pub(super) fn joined(command: &str, words: &[String]) -> String {
+    let words = words.iter().map(String::as_str);
+    std::iter::once(command).chain(words).collect::<Vec<_>>().join(" ")
+}
+
 fn unescaped(c: char) -> char {
     match c {
         'n' => '\n',
