@@ -221,6 +221,19 @@ pub enum LogOutput {
     Stdout,
     /// The end of a file.
     File(PathBuf),
+    /// The same, with full files put aside (`--enable-log-rotation`).
+    Rotated(PathBuf, Rotation),
+}
+
+/// When a log file is full, and what becomes of full ones (`--log-rotation-config-json`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// How large a file may become, in bytes.
+    pub bytes_max: u64,
+    /// How old a full file may become; `None` is any age.
+    pub age_max: Option<Duration>,
+    /// How many full files may be there; zero is any number.
+    pub backups_max: usize,
 }
 
 /// How log records reach the disk. Each is durable; benches/wal.rs compares them.

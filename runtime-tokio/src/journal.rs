@@ -3,16 +3,21 @@
 //! A line is one JSON object with zap's keys in zap's order (surface §9.1), or the same in
 //! columns. What the core reports becomes lines in `notes.rs`.
 
+mod rotation;
+
 use crate::clock::{Clock, stamp};
 use crate::config::{Level, Log, LogFormat, LogOutput};
 use crate::failure::Failure;
+use rotation::Rotated;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::panic::Location;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where lines go; one clone a task.
 #[derive(Clone, Debug)]
@@ -59,6 +64,7 @@ enum Sink {
     Stderr,
     Stdout,
     File(File),
+    Rotated(Rotated),
     Memory(Arc<Mutex<Vec<u8>>>),
 }
 
@@ -73,18 +79,20 @@ impl Journal {
     /// A file that cannot be opened is named.
     pub fn open(log: &Log, clock: Clock) -> Result<Journal, Failure> {
         let mut sinks = Vec::new();
+        let unopened = |path: &Path, error: io::Error| {
+            Failure::new(format!("--log-outputs: cannot open {}: {error}", path.display()))
+        };
         for output in &log.outputs {
             sinks.push(match output {
                 LogOutput::Stderr => Sink::Stderr,
                 LogOutput::Stdout => Sink::Stdout,
                 LogOutput::File(path) => {
                     let file = OpenOptions::new().append(true).create(true).open(path);
-                    Sink::File(file.map_err(|error| {
-                        Failure::new(format!(
-                            "--log-outputs: cannot open {}: {error}",
-                            path.display()
-                        ))
-                    })?)
+                    Sink::File(file.map_err(|error| unopened(path, error))?)
+                }
+                LogOutput::Rotated(path, rotation) => {
+                    let file = Rotated::open(path, *rotation);
+                    Sink::Rotated(file.map_err(|error| unopened(path, error))?)
                 }
             });
         }
@@ -158,21 +166,22 @@ impl Journal {
             LogFormat::Console => console(level, &ts, logger, &caller, msg, fields),
         };
         for sink in &mut writer.sinks {
-            let _ = sink.write(line.as_bytes());
+            let _ = sink.write(line.as_bytes(), unix);
         }
     }
 }
 
 impl Sink {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+    fn write(&mut self, line: &[u8], unix: Duration) -> io::Result<()> {
         match self {
-            Sink::Stderr => std::io::stderr().lock().write_all(line),
+            Sink::Stderr => io::stderr().lock().write_all(line),
             Sink::Stdout => {
-                let mut out = std::io::stdout().lock();
+                let mut out = io::stdout().lock();
                 out.write_all(line)?;
                 out.flush()
             }
             Sink::File(file) => file.write_all(line),
+            Sink::Rotated(file) => file.write(line, unix),
             Sink::Memory(lines) => {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(line);
                 Ok(())
@@ -255,7 +264,7 @@ fn console(
 }
 
 /// A span as Go prints it in a field: `1.5ms`, `2m0s`.
-pub(crate) fn go_duration(span: std::time::Duration) -> String {
+pub(crate) fn go_duration(span: Duration) -> String {
     let nanos = span.as_nanos();
     let fraction = |whole: u128, unit: u128, name: &str| {
         let mut text = format!("{}.{:0width$}", whole / unit, whole % unit, width = digits(unit));
@@ -287,7 +296,6 @@ fn digits(unit: u128) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn written(level: Level, format: LogFormat, write: impl Fn(&Journal)) -> String {
         let (journal, lines) =

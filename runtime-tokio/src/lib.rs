@@ -57,6 +57,7 @@ use crc32fast as _;
 
 pub use config::{
     Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput, Recording,
+    Rotation,
 };
 pub use failure::Failure;
 pub use health::ask_ready;

@@ -1,5 +1,6 @@
 //! Settings into what the server is told, with etcd's checks (surface §5.3).
 
+use super::log::log;
 use super::settings::{Refused, Settings};
 use super::{duration, urls};
 use crate::initial::Initial as InitialCluster;
@@ -7,9 +8,7 @@ use keel_core::NodeId;
 use keel_core::members::Cluster;
 use keel_core::node::AutoCompaction;
 use keel_proto::service::CLUSTER_VERSION;
-use keel_runtime_tokio::{
-    Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput, Recording,
-};
+use keel_runtime_tokio::{Backend, Checks, Config, Initial, Limits, Listen, Recording};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -276,42 +275,4 @@ fn listened(settings: &Settings, flag: &'static str) -> Result<Vec<Listen>, Refu
         all.push(Listen { url, addr });
     }
     Ok(all)
-}
-
-fn log(settings: &Settings) -> Result<Log, Refused> {
-    let level = match settings.text("log-level") {
-        "debug" => Level::Debug,
-        "info" => Level::Info,
-        "warn" => Level::Warn,
-        "error" => Level::Error,
-        "dpanic" | "panic" => Level::Panic,
-        "fatal" => Level::Fatal,
-        other => {
-            return Err(Refused { line: format!("unrecognized level: {other:?}"), code: 2 });
-        }
-    };
-    let format = match settings.text("log-format") {
-        "json" => LogFormat::Json,
-        "console" => LogFormat::Console,
-        other => {
-            return Err(Refused::value(format!(
-                "unknown log format: {other}, supported values json, console"
-            )));
-        }
-    };
-    let outputs: Vec<&str> = settings.text("log-outputs").split(',').map(str::trim).collect();
-    if outputs.len() > 1 && outputs.contains(&"default") {
-        return Err(Refused::value("multi logoutput for \"default\" is not supported yet"));
-    }
-    let output = |text: &str| match text {
-        "default" | "stderr" => Ok(LogOutput::Stderr),
-        "stdout" => Ok(LogOutput::Stdout),
-        "systemd/journal" => Err(Refused::value(
-            "--log-outputs \"systemd/journal\" cannot be followed: write to stderr, which \
-             systemd keeps",
-        )),
-        path => Ok(LogOutput::File(PathBuf::from(path))),
-    };
-    let outputs = outputs.into_iter().map(output).collect::<Result<Vec<_>, _>>()?;
-    Ok(Log { level, format, outputs })
 }

@@ -151,11 +151,10 @@ pub const FLAGS: &[Flag] = &[
     acts("log-outputs", "default"),
     acts("log-level", "info"),
     acts("log-format", "json"),
-    later_switch("enable-log-rotation", "false", "log files are not rotated yet"),
-    later(
+    switch("enable-log-rotation", "false"),
+    acts(
         "log-rotation-config-json",
         "{\"maxsize\": 100, \"maxage\": 0, \"maxbackups\": 0, \"localtime\": false, \"compress\": false}",
-        "log files are not rotated yet",
     ),
     later("warning-unary-request-duration", "300ms", NO_SLOW_LOG),
     later_switch("enable-distributed-tracing", "false", NO_TRACING),

@@ -8,6 +8,7 @@ mod config;
 pub(crate) mod duration;
 mod file;
 pub mod flags;
+mod log;
 mod settings;
 mod urls;
 
