@@ -109,6 +109,74 @@ pub enum Command {
     Range(Box<Range>),
 }
 
+impl Command {
+    /// Which of them it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Command::Put(_) => Kind::Put,
+            Command::Delete(_) => Kind::Delete,
+            Command::Txn(_) => Kind::Txn,
+            Command::Compact { .. } => Kind::Compact,
+            Command::Grant { .. } => Kind::Grant,
+            Command::Revoke { .. } => Kind::Revoke,
+            Command::Checkpoint(_) => Kind::Checkpoint,
+            Command::Alarm { .. } => Kind::Alarm,
+            Command::Publish { .. } => Kind::Publish,
+            Command::ClusterVersion(_) => Kind::ClusterVersion,
+            Command::Downgrade { .. } => Kind::Downgrade,
+            Command::Range(_) => Kind::Range,
+        }
+    }
+}
+
+/// A kind of commands, to count and measure by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// [`Command::Put`].
+    Put,
+    /// [`Command::Delete`].
+    Delete,
+    /// [`Command::Txn`].
+    Txn,
+    /// [`Command::Compact`].
+    Compact,
+    /// [`Command::Grant`].
+    Grant,
+    /// [`Command::Revoke`].
+    Revoke,
+    /// [`Command::Checkpoint`].
+    Checkpoint,
+    /// [`Command::Alarm`].
+    Alarm,
+    /// [`Command::Publish`].
+    Publish,
+    /// [`Command::ClusterVersion`].
+    ClusterVersion,
+    /// [`Command::Downgrade`].
+    Downgrade,
+    /// [`Command::Range`].
+    Range,
+}
+
+impl Kind {
+    /// All of them, each at its number.
+    pub const ALL: [Kind; 12] = [
+        Kind::Put,
+        Kind::Delete,
+        Kind::Txn,
+        Kind::Compact,
+        Kind::Grant,
+        Kind::Revoke,
+        Kind::Checkpoint,
+        Kind::Alarm,
+        Kind::Publish,
+        Kind::ClusterVersion,
+        Kind::Downgrade,
+        Kind::Range,
+    ];
+}
+
 /// Put one key (semantics §1.4).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Put {

@@ -1,6 +1,6 @@
 //! Every fact worth a log line, a counter or a test's mark.
 
-use crate::command::AlarmKind;
+use crate::command::{AlarmKind, Kind};
 use crate::types::{Index, LeaseId, NodeId, Term};
 use alloc::string::String;
 
@@ -50,6 +50,8 @@ pub enum Note {
     Applied {
         /// To where.
         index: Index,
+        /// By what.
+        work: Work,
     },
     /// A proposal was dropped.
     ProposalDropped,
@@ -122,4 +124,31 @@ pub enum Note {
         /// Which rule.
         why: &'static str,
     },
+}
+
+/// How many commands of each kind were applied, and with which outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work([[u16; 2]; Kind::ALL.len()]);
+
+impl Work {
+    /// One more.
+    pub(crate) fn add(&mut self, kind: Kind, success: bool) {
+        // A step applies fewer than that.
+        let count = &mut self.0[kind as usize][usize::from(success)];
+        *count = count.saturating_add(1);
+    }
+
+    /// Kinds, outcomes and how many, where there were any.
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, bool, u16)> {
+        Kind::ALL.into_iter().flat_map(|kind| {
+            let [failed, done] = self.0[kind as usize];
+            [(kind, false, failed), (kind, true, done)].into_iter().filter(|(_, _, n)| *n > 0)
+        })
+    }
+
+    /// How many in all.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.0.iter().flatten().map(|count| u32::from(*count)).sum()
+    }
 }

@@ -3,14 +3,19 @@
 //! What the state itself knows is read when somebody scrapes; the rest is counted as it happens.
 
 mod calls;
+mod durations;
 mod peers;
 mod transfers;
 
 pub use calls::Call;
+pub(crate) use durations::Asked;
 pub use transfers::Transfer;
 
+use crate::timing::Timing;
 use calls::Calls;
+use durations::Durations;
 use keel_core::command::AlarmKind;
+use keel_core::note::Work;
 use keel_core::{NodeId, Status as NodeStatus, View};
 use peers::Peers;
 use prometheus::{
@@ -18,6 +23,7 @@ use prometheus::{
     TextEncoder, exponential_buckets,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The classic text format, which every scraper reads.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -44,6 +50,7 @@ struct All {
     failed: IntCounter,
     received: IntCounter,
     sent: IntCounter,
+    durations: Durations,
     peers: Peers,
     gauges: Gauges,
 }
@@ -165,6 +172,7 @@ impl Metrics {
             ),
             fsync,
             backend_commit,
+            durations: Durations::new(&registry),
             peers: Peers::new(&registry),
             gauges,
             registry,
@@ -173,7 +181,7 @@ impl Metrics {
 
     /// A call begins.
     #[must_use]
-    pub fn begin(&self, service: &str, method: &str) -> Call {
+    pub fn begin(&self, service: &str, method: &str, timing: &Timing) -> Call {
         match method {
             "Put" => self.0.puts.inc(),
             "DeleteRange" => self.0.deletes.inc(),
@@ -181,7 +189,35 @@ impl Metrics {
             "Txn" => self.0.txns.inc(),
             _ => {}
         }
-        self.0.calls.begin(service, method)
+        self.0.calls.begin(service, method, timing)
+    }
+
+    /// Keeps how long each method takes, too: etcd's `--metrics=extensive`.
+    pub fn extensive(&self) {
+        self.0.calls.extensive(&self.0.registry);
+    }
+
+    /// A request was answered, or refused by the state.
+    pub(crate) fn request(&self, asked: Asked, success: bool, took: Duration) {
+        self.0.durations.request(asked, success, took.as_secs_f64());
+    }
+
+    /// A range was read.
+    pub(crate) fn range(&self, success: bool, took: Duration) {
+        self.0.durations.range(success, took.as_secs_f64());
+    }
+
+    /// Changes were applied, all of them in this time.
+    pub fn applied(&self, work: Work, took: Duration) {
+        let each = took.as_secs_f64() / f64::from(work.total().max(1));
+        for (kind, success, count) in work.iter() {
+            self.0.durations.apply(kind, success, count, each);
+        }
+    }
+
+    /// A read or a change took too long.
+    pub fn slow_apply(&self) {
+        self.0.durations.slow_apply();
     }
 
     /// A proposal waits for its answer until what this gives is dropped.
@@ -394,7 +430,7 @@ mod tests {
     #[test]
     fn names_come_out_as_etcd_writes_them() {
         let metrics = Metrics::new();
-        let call = metrics.begin("etcdserverpb.KV", "Put");
+        let call = metrics.begin("etcdserverpb.KV", "Put", &Timing::still());
         call.end(&Status::ok(""));
         let text = TextEncoder::new().encode_to_string(&metrics.0.registry.gather());
         let text = text.expect("text");

@@ -1,5 +1,6 @@
 //! What a server is told: plain values, checked by whoever parsed them.
 
+use keel_proto::timing::Slowness;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -153,6 +154,10 @@ pub struct Limits {
     pub watch_progress: Duration,
     /// Requests that may wait for the driver; more are refused as etcd refuses them.
     pub inbox: usize,
+    /// From when on requests are slow enough for a line.
+    pub slow: Slowness,
+    /// Whether it is kept how long each method takes (`--metrics=extensive`).
+    pub extensive: bool,
 }
 
 impl Default for Limits {
@@ -165,6 +170,8 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(20),
             watch_progress: keel_core::limits::WATCH_PROGRESS_INTERVAL,
             inbox: 8192,
+            slow: Slowness { unary: Duration::from_millis(300), apply: Duration::from_millis(100) },
+            extensive: false,
         }
     }
 }

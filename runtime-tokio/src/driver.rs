@@ -16,7 +16,7 @@ use crate::stop::Stop;
 use keel_core::disk::Lane;
 use keel_core::mvcc::Chunk;
 use keel_core::planner::Placed;
-use keel_core::{Input, Order, Output, Planner, Ticket};
+use keel_core::{Input, Note, Order, Output, Planner, Ticket};
 use keel_proto::peer::Heard;
 use keel_proto::{Call, Desk};
 use std::pin::pin;
@@ -63,6 +63,8 @@ pub(crate) struct Driver<N, D> {
     pub(crate) commit: keel_core::Instant,
     /// And the other lane's.
     pub(crate) bulk: keel_core::Instant,
+    /// How long the node took for what it heard last.
+    pub(crate) stepped: Duration,
     /// The ticket of the checkpoint that ends everything.
     pub(crate) last: Ticket,
     /// Asks for that end.
@@ -118,6 +120,7 @@ impl<N: Net, D: Disk> Driver<N, D> {
                 Some(call) = self.inbox.recv() => Wake::Call(call),
                 () = passed(timer.as_mut(), due), if due.is_some() => Wake::Time,
             };
+            let begun = self.clock.now();
             match wake {
                 Wake::Disk(completion) => self.completed(completion)?,
                 Wake::Call(call) => {
@@ -133,6 +136,7 @@ impl<N: Net, D: Disk> Driver<N, D> {
                     self.node.step(self.clock.now(), input);
                 }
             }
+            self.stepped = self.clock.now().since(begun);
             if cut_off.is_some_and(|at| at <= Instant::now()) {
                 return Ok(());
             }
@@ -233,7 +237,12 @@ impl<N: Net, D: Disk> Driver<N, D> {
                 Output::Applied(batch) => self.front.publish(&batch, self.node.status()),
                 Output::Reply { ticket, .. } if ticket == self.last => end = End::Planned,
                 Output::Reply { ticket, reply } => self.desk.settle(ticket, reply),
-                Output::Note(note) => self.notes.note(&note),
+                Output::Note(note) => {
+                    if let Note::Applied { work, .. } = note {
+                        self.notes.applied(work, self.stepped);
+                    }
+                    self.notes.note(&note);
+                }
             }
         }
         let status = self.node.status();

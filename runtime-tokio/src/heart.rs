@@ -14,11 +14,12 @@ use crate::notes::Notes;
 use crate::peers::Peers;
 use crate::recorder::{Recorded, Recorder};
 use crate::remember::{Remembered, remember};
+use crate::slow::tell_slow;
 use crate::stop::Stop;
 use keel_core::Ticket;
 use keel_proto::peer::Caller;
 use keel_proto::peer::headers::Identity;
-use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared};
+use keel_proto::{Desk, Handle, HubHandle, Info, Metrics, Shared, Timing};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -69,6 +70,11 @@ impl Heart {
         let handle = Handle::new(sender, Arc::clone(&shared));
         let finish = Stop::new();
         let (leader, asks) = Caller::new(ASKS);
+        let (timing, slow) = Timing::new(move || clock.now(), config.limits.slow);
+        tokio::task::spawn_local(tell_slow(journal.clone(), clock, slow));
+        if config.limits.extensive {
+            metrics.extensive();
+        }
         let info = Arc::new(Info {
             cluster_id: mine.cluster_id,
             member_id: id.0,
@@ -76,6 +82,7 @@ impl Heart {
             txn_ops: config.limits.txn_ops,
             quota_bytes: mine.quota_bytes,
             leader,
+            timing,
         });
         let me = Identity {
             cluster: mine.cluster_id,
@@ -90,7 +97,8 @@ impl Heart {
             Links::new(net, me.clone(), heard.clone(), metrics.clone(), patience, urls.collect());
         let driver = Driver {
             front: Front::new(shared, node.status(), hubs),
-            notes: Notes::new(journal.clone(), metrics, clock, id),
+            notes: Notes::new(journal.clone(), metrics, clock, id)
+                .warning_from(config.limits.slow.apply),
             last: Ticket(handle.next_id()),
             finish: finish.clone(),
             desk: Desk::new(),
@@ -105,6 +113,7 @@ impl Heart {
             plans: 0,
             commit: clock.now(),
             bulk: clock.now(),
+            stepped: Duration::ZERO,
         };
         let driver = tokio::task::spawn_local(driver.run());
         let introduced = introduced.members.into_keys().collect();

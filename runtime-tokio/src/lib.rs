@@ -50,6 +50,7 @@ mod run;
 mod same;
 mod serve;
 mod shard;
+mod slow;
 mod stop;
 
 // Named here only so that its feature, which the core must not ask for, is on.

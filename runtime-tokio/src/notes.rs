@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::Level;
 use crate::journal::{Journal, go_duration};
 use keel_core::command::AlarmKind;
+use keel_core::note::Work;
 use keel_core::{Instant, NodeId, Note, Status, Term};
 use keel_proto::Metrics;
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(crate) struct Notes {
     refused: Option<(NodeId, String)>,
     /// When the running compaction was accepted.
     compacting: Option<Instant>,
+    /// From when on a step that applies is worth a warning.
+    slow_apply: Duration,
 }
 
 impl Notes {
@@ -44,6 +47,31 @@ impl Notes {
             asked: false,
             refused: None,
             compacting: None,
+            slow_apply: Duration::MAX,
+        }
+    }
+
+    /// The same, with a warning where applying takes longer.
+    pub(crate) fn warning_from(self, slow_apply: Duration) -> Notes {
+        Notes { slow_apply, ..self }
+    }
+
+    /// Changes were applied; the step that did it took this long in all.
+    pub(crate) fn applied(&self, work: Work, took: Duration) {
+        if work.total() == 0 {
+            return;
+        }
+        self.metrics.applied(work, took);
+        if took > self.slow_apply {
+            self.metrics.slow_apply();
+            let fields = [
+                ("took", go_duration(took).into()),
+                ("expected-duration", go_duration(self.slow_apply).into()),
+                ("prefix", "".into()),
+                ("request", format!("{} changes together", work.total()).into()),
+                ("response", "".into()),
+            ];
+            self.journal.warn("apply request took too long", &fields);
         }
     }
 

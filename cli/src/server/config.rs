@@ -8,6 +8,7 @@ use keel_core::NodeId;
 use keel_core::members::Cluster;
 use keel_core::node::AutoCompaction;
 use keel_proto::service::CLUSTER_VERSION;
+use keel_proto::timing::Slowness;
 use keel_runtime_tokio::{Backend, Checks, Config, Initial, Limits, Listen, Recording};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,6 +50,11 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         keepalive_interval: settings.duration("grpc-keepalive-interval")?,
         keepalive_timeout: settings.duration("grpc-keepalive-timeout")?,
         inbox: INBOX,
+        slow: Slowness {
+            unary: settings.duration("warning-unary-request-duration")?,
+            apply: settings.duration("warning-apply-duration")?,
+        },
+        extensive: extensive(settings)?,
         watch_progress: settings.duration("watch-progress-notify-interval")?,
     };
     Ok(Config {
@@ -240,6 +246,15 @@ fn cluster(
     let token = settings.text("initial-cluster-token");
     let cluster = initial.cluster(token).map_err(Refused::value)?;
     Ok((cluster, crate::initial::id(mine, token)))
+}
+
+/// Whether it is kept how long each method takes.
+fn extensive(settings: &Settings) -> Result<bool, Refused> {
+    match settings.text("metrics") {
+        "basic" => Ok(false),
+        "extensive" => Ok(true),
+        other => Err(Refused::value(format!("--metrics {other:?} is neither basic nor extensive"))),
+    }
 }
 
 /// Whether an empty disk begins a cluster or joins one.

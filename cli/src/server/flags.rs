@@ -49,7 +49,6 @@ const NO_TRACING: &str = "distributed tracing is not served yet";
 const NO_TUNING: &str = "peers are given five seconds";
 const NO_SOCKETS: &str = "every shard listens with SO_REUSEPORT anyway";
 const NO_CHECKS: &str = "hashes of compactions are not compared between members yet";
-const NO_SLOW_LOG: &str = "slow requests are not logged yet";
 
 /// All of them, as etcd's help lists them.
 pub const FLAGS: &[Flag] = &[
@@ -145,7 +144,7 @@ pub const FLAGS: &[Flag] = &[
     later("bcrypt-cost", "10", NO_AUTH),
     later("auth-token-ttl", "300", NO_AUTH),
     later_switch("enable-pprof", "false", "there is no Go runtime to profile"),
-    later("metrics", "basic", "latency histograms of calls are not kept yet"),
+    acts("metrics", "basic"),
     acts("listen-metrics-urls", ""),
     later("logger", "zap", "zap's form is the only one"),
     acts("log-outputs", "default"),
@@ -156,7 +155,7 @@ pub const FLAGS: &[Flag] = &[
         "log-rotation-config-json",
         "{\"maxsize\": 100, \"maxage\": 0, \"maxbackups\": 0, \"localtime\": false, \"compress\": false}",
     ),
-    later("warning-unary-request-duration", "300ms", NO_SLOW_LOG),
+    acts("warning-unary-request-duration", "300ms"),
     later_switch("enable-distributed-tracing", "false", NO_TRACING),
     later("distributed-tracing-address", "localhost:4317", NO_TRACING),
     later("distributed-tracing-service-name", "etcd", NO_TRACING),
@@ -167,7 +166,7 @@ pub const FLAGS: &[Flag] = &[
     later("compaction-batch-limit", "1000", NO_BACKEND),
     later("compaction-sleep-interval", "10ms", NO_BACKEND),
     acts("watch-progress-notify-interval", "10m"),
-    later("warning-apply-duration", "100ms", NO_SLOW_LOG),
+    acts("warning-apply-duration", "100ms"),
     later("bootstrap-defrag-threshold-megabytes", "0", NO_BACKEND),
     acts("max-learners", "1"),
     later(

@@ -6,7 +6,7 @@ use crate::command::{AlarmAction, AlarmKind, Command, Refusal, Reply};
 use crate::entry::{Entry, Payload, Proposal};
 use crate::limits::APPLY_MAX;
 use crate::mvcc::record;
-use crate::note::Note;
+use crate::note::{Note, Work};
 use crate::types::{LeaseId, NodeId, Term, Ticket};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,22 +18,26 @@ impl Node {
         if entries.is_empty() {
             return;
         }
+        let mut work = Work::default();
         for entry in entries {
             let (index, term) = (entry.index, entry.term);
             assert!(index == self.applied.0.next(), "entries are applied without a gap");
-            self.apply(entry);
+            self.apply(entry, &mut work);
             self.applied = (index, term);
         }
         self.changed = true;
         self.raft.applied(self.applied.0);
-        self.note(Note::Applied { index: self.applied.0 });
+        self.note(Note::Applied { index: self.applied.0, work });
         self.checkpoint_if_due();
     }
 
-    fn apply(&mut self, entry: Entry) {
+    fn apply(&mut self, entry: Entry, work: &mut Work) {
         match entry.payload {
             Payload::Empty => self.on_term_begun(entry.term),
-            Payload::Command(proposal) => self.apply_proposal(&proposal),
+            Payload::Command(proposal) => {
+                let done = self.apply_proposal(&proposal);
+                work.add(proposal.command.kind(), done);
+            }
             Payload::Change { change, .. } => self.apply_change(&change),
         }
     }
@@ -50,11 +54,14 @@ impl Node {
         self.decide_version();
     }
 
-    fn apply_proposal(&mut self, proposal: &Proposal) {
-        let reply = self.apply_command(proposal.ticket, &proposal.command);
-        if let Some(reply) = reply {
-            self.settle(proposal.ticket, reply);
-        }
+    /// Applies a proposal and answers it; whether it was not refused.
+    fn apply_proposal(&mut self, proposal: &Proposal) -> bool {
+        let Some(reply) = self.apply_command(proposal.ticket, &proposal.command) else {
+            return true;
+        };
+        let done = reply.is_ok();
+        self.settle(proposal.ticket, reply);
+        done
     }
 
     /// Applies one command; `None` where its answer comes later.

@@ -4,8 +4,12 @@
 //! which appear when they are first used; a call finds its counters once. What no method means is
 //! not counted: its name is the client's to choose.
 
+use crate::timing::Timing;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use keel_core::Instant;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -115,16 +119,20 @@ struct Families {
     received: IntCounterVec,
     sent: IntCounterVec,
     handled: IntCounterVec,
+    /// How long calls take, where that is kept.
+    handling: OnceLock<HistogramVec>,
 }
 
 /// The counters of one method.
 #[derive(Debug)]
 struct Method {
+    path: String,
     kind: &'static str,
     started: IntCounter,
     received: IntCounter,
     sent: IntCounter,
     handled: Vec<IntCounter>,
+    handling: OnceLock<Histogram>,
 }
 
 impl Families {
@@ -147,19 +155,26 @@ impl Families {
                 "Calls that were answered, by code.",
                 &HANDLED,
             ),
+            handling: OnceLock::new(),
         }
     }
 
     fn of(&self, (service, method, kind): (&str, &str, &'static str)) -> Arc<Method> {
         let labels = [kind, service, method];
         let by_code = |code| self.handled.with_label_values(&[kind, service, method, code]);
-        Arc::new(Method {
+        let method = Arc::new(Method {
+            path: format!("/{service}/{method}"),
             kind,
             started: self.started.with_label_values(&labels),
             received: self.received.with_label_values(&labels),
             sent: self.sent.with_label_values(&labels),
             handled: CODES.into_iter().map(by_code).collect(),
-        })
+            handling: OnceLock::new(),
+        });
+        if let Some(handling) = self.handling.get() {
+            method.handling.get_or_init(|| handling.with_label_values(&labels));
+        }
+        method
     }
 }
 
@@ -170,8 +185,25 @@ impl Calls {
         Calls { families, methods, later: Default::default() }
     }
 
+    /// Keeps how long calls take, from now on.
+    pub(super) fn extensive(&self, registry: &Registry) {
+        let options = HistogramOpts::new(
+            "grpc_server_handling_seconds",
+            "How long calls take until they are answered.",
+        );
+        let handling = self.families.handling.get_or_init(|| {
+            let handling = HistogramVec::new(options, &METHOD).expect(super::VALID);
+            registry.register(Box::new(handling.clone())).expect(super::VALID);
+            handling
+        });
+        for (method, (service, name, kind)) in self.methods.iter().zip(METHODS) {
+            let labels = [kind, service, name];
+            method.handling.get_or_init(|| handling.with_label_values(&labels));
+        }
+    }
+
     /// A call begins.
-    pub(super) fn begin(&self, service: &str, method: &str) -> Call {
+    pub(super) fn begin(&self, service: &str, method: &str, timing: &Timing) -> Call {
         let place = |methods: &[(&str, &str, &str)]| {
             methods.binary_search_by(|(s, m, _)| (*s, *m).cmp(&(service, method))).ok()
         };
@@ -180,10 +212,12 @@ impl Calls {
             None => place(&LATER)
                 .map(|at| Arc::clone(self.later[at].get_or_init(|| self.families.of(LATER[at])))),
         };
+        let mut begun = None;
         if let Some(method) = &method {
             method.started.inc();
+            begun = method.handling.get().map(|_| (timing.now(), timing.clone()));
         }
-        Call { method }
+        Call { method, begun }
     }
 }
 
@@ -191,9 +225,18 @@ impl Calls {
 #[derive(Debug)]
 pub struct Call {
     method: Option<Arc<Method>>,
+    /// When it began, and what measures it, where that is kept.
+    begun: Option<(Instant, Timing)>,
 }
 
 impl Call {
+    /// Its method's path, where it has one answer.
+    #[must_use]
+    pub fn unary(&self) -> Option<&str> {
+        let method = self.method.as_ref().filter(|method| method.kind == UNARY);
+        method.map(|method| method.path.as_str())
+    }
+
     /// It was refused before it began.
     pub fn end(&self, status: &Status) {
         self.count(status.code());
@@ -226,6 +269,9 @@ impl Call {
     fn count(&self, code: Code) {
         if let Some(method) = &self.method {
             method.handled[code as usize].inc();
+            if let (Some((begun, timing)), Some(handling)) = (&self.begun, method.handling.get()) {
+                handling.observe(timing.since(*begun).as_secs_f64());
+            }
         }
     }
 }
@@ -305,7 +351,7 @@ mod tests {
             })
         };
         assert!(!shown());
-        let call = calls.begin("v3lockpb.Lock", "Unlock");
+        let call = calls.begin("v3lockpb.Lock", "Unlock", &Timing::still());
         assert_eq!(call.method.as_ref().expect("a method").started.get(), 1);
         assert!(shown());
     }
@@ -313,7 +359,8 @@ mod tests {
     #[test]
     fn a_stream_is_counted_when_it_ends_and_by_how() {
         let calls = Calls::new(&Registry::new());
-        let watch = |calls: &Calls| calls.begin("etcdserverpb.Watch", "Watch");
+        let still = Timing::still();
+        let watch = |calls: &Calls| calls.begin("etcdserverpb.Watch", "Watch", &still);
         let handled = |calls: &Calls, code: Code| {
             let call = watch(calls);
             call.method.as_ref().expect("a method").handled[code as usize].get()
@@ -333,6 +380,25 @@ mod tests {
         assert_eq!(handled(&calls, Code::Cancelled), 1, "an end counts once");
         drop(watch(&calls).answered(http::Response::new(Body::empty())));
         assert_eq!(handled(&calls, Code::Ok), 2, "a stream of nothing ends well");
-        assert!(calls.begin("etcdserverpb.KV", "Nonsense").method.is_none());
+        assert!(calls.begin("etcdserverpb.KV", "Nonsense", &still).method.is_none());
+    }
+
+    #[test]
+    fn how_long_calls_take_is_kept_where_asked() {
+        let registry = Registry::new();
+        let calls = Calls::new(&registry);
+        let still = Timing::still();
+        let kept = || {
+            let families = registry.gather();
+            let mut family = families.iter().filter(|one| one.name().ends_with("handling_seconds"));
+            family.next().map(|family| family.get_metric().len())
+        };
+        assert_eq!(kept(), None);
+        calls.extensive(&registry);
+        calls.begin("etcdserverpb.KV", "Put", &still).end(&Status::ok(""));
+        calls.begin("v3lockpb.Lock", "Unlock", &still).end(&Status::ok(""));
+        assert_eq!(kept(), Some(METHODS.len() + 1));
+        let put = calls.begin("etcdserverpb.KV", "Put", &still).method.expect("a method");
+        assert_eq!(put.handling.get().map(Histogram::get_sample_count), Some(1));
     }
 }

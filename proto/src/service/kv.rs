@@ -8,7 +8,8 @@ use crate::wire::etcdserverpb as pb;
 use crate::yielding::yield_now;
 use bytes::Bytes;
 use keel_core::command::{
-    Command, DeleteReply, OpReply, PutReply, Range, RangeReply, SortOrder, SortTarget, TxnReply,
+    Command, DeleteReply, OpReply, PutReply, Range, RangeReply, SortOrder, SortTarget, Txn,
+    TxnReply,
 };
 
 use keel_core::node::put_cost;
@@ -30,12 +31,11 @@ impl pb::kv_server::Kv for Desk {
         request: Request<pb::RangeRequest>,
     ) -> Result<Response<pb::RangeResponse>, Status> {
         let request = request.into_inner();
-        let serializable = request.serializable;
-        let range = request::range(request)?;
-        let view = self.point(serializable).await?;
-        let reply = whole_range(&view, &range).await.map_err(refusal::status)?;
-        let header = self.header_at(&view, reply.revision);
-        Ok(Response::new(range_response(header, reply)))
+        let range = request::range(request.clone())?;
+        let begun = self.info.timing.now();
+        let answer = self.read_range(request.serializable, &range).await;
+        self.range_read(&request, begun, &answer);
+        Ok(Response::new(answer?))
     }
 
     type RangeStreamStream = RangeStream;
@@ -109,10 +109,10 @@ impl pb::kv_server::Kv for Desk {
             Err(bad) => return Err(self.refuse(txn_cost(&request), bad).await),
         };
         if read_only {
-            let view = self.point(serializable).await?;
-            let reply = view.kv.txn(&txn).map_err(refusal::status)?;
-            let header = self.header_at(&view, reply.revision);
-            return Ok(Response::new(txn_response(header, reply)));
+            let begun = self.info.timing.now();
+            let answer = self.read_txn(serializable, &txn).await;
+            self.txn_read(&request, begun, &answer);
+            return Ok(Response::new(answer?));
         }
         let operation = pb::InternalRaftRequest { txn: Some(request), ..Default::default() };
         match self.change(Command::Txn(txn), operation).await? {
@@ -148,6 +148,27 @@ impl Desk {
         self.handle.read().await.map_err(refusal::status)
     }
 
+    async fn read_range(
+        &self,
+        serializable: bool,
+        range: &Range,
+    ) -> Result<pb::RangeResponse, Status> {
+        let view = self.point(serializable).await?;
+        let begun = self.info.timing.now();
+        let reply = whole_range(&view, range).await;
+        self.metrics.range(reply.is_ok(), self.info.timing.since(begun));
+        let reply = reply.map_err(refusal::status)?;
+        let header = self.header_at(&view, reply.revision);
+        Ok(range_response(header, reply))
+    }
+
+    async fn read_txn(&self, serializable: bool, txn: &Txn) -> Result<pb::TxnResponse, Status> {
+        let view = self.point(serializable).await?;
+        let reply = view.kv.txn(txn).map_err(refusal::status)?;
+        let header = self.header_at(&view, reply.revision);
+        Ok(txn_response(header, reply))
+    }
+
     /// What a bad request hears: where it would not fit the quota either, that comes first.
     async fn refuse(&self, cost: i64, bad: Bad) -> Status {
         match self.handle.admin(Order::Room { bytes: cost }).await {
@@ -163,9 +184,13 @@ impl Desk {
         operation: pb::InternalRaftRequest,
     ) -> Result<Reply, Status> {
         let ticket = Ticket(self.handle.next_id());
+        let begun = self.info.timing.now();
+        let kind = command.kind();
         let proposal: Proposal = propose(ticket, command, operation, self.info.request_bytes)?;
+        let entry = proposal.bytes.clone();
         let _pending = self.metrics.proposal();
         let reply = self.handle.propose(proposal).await;
+        self.changed(kind, &entry, begun, reply.is_ok());
         if let Err(refusal) = &reply
             && is_lost(*refusal)
         {

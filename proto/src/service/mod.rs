@@ -14,6 +14,7 @@ mod lock;
 mod maintenance;
 mod pages;
 mod queue;
+mod slow;
 pub mod vars;
 mod watch;
 
@@ -22,6 +23,7 @@ use crate::hub::HubHandle;
 use crate::metrics::Metrics;
 use crate::peer::Caller;
 use crate::refusal;
+use crate::timing::Timing;
 use crate::wire::etcdserverpb as pb;
 use crate::wire::etcdserverpb::cluster_server::ClusterServer;
 use crate::wire::etcdserverpb::kv_server::KvServer;
@@ -63,6 +65,8 @@ pub struct Info {
     pub quota_bytes: i64,
     /// The way to ask whoever leads.
     pub leader: Caller,
+    /// The runtime's clock, and what is slow by it.
+    pub timing: Timing,
 }
 
 /// Everything that answers clients; clones share it.
@@ -159,7 +163,9 @@ impl Services {
         let Some((service, method)) = path.strip_prefix('/').and_then(|p| p.split_once('/')) else {
             return Status::unimplemented("malformed method name").into_http();
         };
-        let done = desk.metrics.begin(service, method);
+        let timing = &desk.info.timing;
+        let done = desk.metrics.begin(service, method, timing);
+        let begun = timing.now();
         if let Err(status) = desk.admit(&request) {
             done.end(&status);
             return status.into_http();
@@ -184,6 +190,10 @@ impl Services {
             }
         };
         let Ok(response) = call.await;
+        // Reading and changing keys tells more of itself, in its own file.
+        if let Some(path) = done.unary().filter(|path| !path.starts_with("/etcdserverpb.KV/")) {
+            timing.request(path, timing.since(begun), || None);
+        }
         done.answered(in_etcds_words(response))
     }
 }
