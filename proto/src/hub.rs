@@ -3,8 +3,9 @@
 //! The runtime gives every call to [`HubRunner::turn`] and sleeps until what it says; nothing
 //! here waits or knows the time.
 
+use crate::metrics::{HubCounts, Metrics};
 use keel_core::output::Batch;
-use keel_core::watch::{Config, Delivery, Hub, HubInput, StreamId, Watch};
+use keel_core::watch::{Answer, Config, Delivery, Hub, HubInput, StreamId, Watch};
 use keel_core::{Instant, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,13 +119,20 @@ impl Drop for Stream {
 pub struct HubRunner {
     hub: Hub,
     streams: BTreeMap<StreamId, mpsc::UnboundedSender<Delivery>>,
+    counts: Option<HubCounts>,
 }
 
 impl HubRunner {
     /// A hub that begins at this state.
     #[must_use]
     pub fn new(config: Config, view: View) -> HubRunner {
-        HubRunner { hub: Hub::new(config, view), streams: BTreeMap::new() }
+        HubRunner { hub: Hub::new(config, view), streams: BTreeMap::new(), counts: None }
+    }
+
+    /// The same, with its streams and watches counted.
+    #[must_use]
+    pub fn counted(self, metrics: &Metrics) -> HubRunner {
+        HubRunner { counts: Some(metrics.hub()), ..self }
     }
 
     /// Takes one call; [`settle`](HubRunner::settle) hands out what follows from it.
@@ -149,11 +157,18 @@ impl HubRunner {
 
     /// Hands out every answer; says when it wants a [`HubCall::Tick`] at the latest.
     pub fn settle(&mut self) -> Option<Instant> {
+        let mut told = 0;
         while let Some(delivery) = self.hub.poll() {
+            if let Answer::Events { events, .. } = &delivery.answer {
+                told += events.len();
+            }
             if let Some(answers) = self.streams.get(&delivery.stream) {
                 // A stream whose client is gone is closed by its own drop.
                 let _ = answers.send(delivery);
             }
+        }
+        if let Some(counts) = &mut self.counts {
+            counts.stand(self.hub.size(), told);
         }
         self.hub.deadline()
     }

@@ -2,21 +2,39 @@
 //!
 //! What the state itself knows is read when somebody scrapes; the rest is counted as it happens.
 
+// What follows can use it because it stands first.
+macro_rules! metric {
+    ($registry:ident, $kind:ident, $name:literal, $help:literal) => {{
+        let metric = $kind::with_opts(Opts::new($name, $help)).expect(crate::metrics::VALID);
+        $registry.register(Box::new(metric.clone())).expect(crate::metrics::VALID);
+        metric
+    }};
+    ($registry:ident, $kind:ident, $name:literal, $help:literal, $labels:expr) => {{
+        let metric = $kind::new(Opts::new($name, $help), &$labels).expect(crate::metrics::VALID);
+        $registry.register(Box::new(metric.clone())).expect(crate::metrics::VALID);
+        metric
+    }};
+}
+
 mod calls;
 mod durations;
+mod maintenance;
 mod peers;
 mod transfers;
+mod watches;
 
 pub use calls::Call;
 pub(crate) use durations::Asked;
 pub use transfers::Transfer;
+pub use watches::HubCounts;
 
 use crate::timing::Timing;
 use calls::Calls;
 use durations::Durations;
-use keel_core::command::AlarmKind;
+use keel_core::command::{AlarmKind, Kind};
 use keel_core::note::Work;
 use keel_core::{NodeId, Status as NodeStatus, View};
+use maintenance::Maintenance;
 use peers::Peers;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
@@ -24,6 +42,7 @@ use prometheus::{
 };
 use std::sync::Arc;
 use std::time::Duration;
+use watches::Watches;
 
 /// The classic text format, which every scraper reads.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -46,11 +65,18 @@ struct All {
     backend_commit: Histogram,
     leader_changes: IntCounter,
     lease_expired: IntCounter,
+    lease_granted: IntCounter,
+    lease_revoked: IntCounter,
+    lease_renewed: IntCounter,
+    read_indexes_failed: IntCounter,
+    learners_promoted: IntCounter,
     pending: IntGauge,
     failed: IntCounter,
     received: IntCounter,
     sent: IntCounter,
     durations: Durations,
+    maintenance: Maintenance,
+    watches: Watches,
     peers: Peers,
     gauges: Gauges,
 }
@@ -73,19 +99,6 @@ struct Gauges {
     alarms: IntGaugeVec,
     id: GaugeVec,
     version: GaugeVec,
-}
-
-macro_rules! metric {
-    ($registry:ident, $kind:ident, $name:literal, $help:literal) => {{
-        let metric = $kind::with_opts(Opts::new($name, $help)).expect(VALID);
-        $registry.register(Box::new(metric.clone())).expect(VALID);
-        metric
-    }};
-    ($registry:ident, $kind:ident, $name:literal, $help:literal, $labels:expr) => {{
-        let metric = $kind::new(Opts::new($name, $help), &$labels).expect(VALID);
-        $registry.register(Box::new(metric.clone())).expect(VALID);
-        metric
-    }};
 }
 
 /// Names and labels stand in this file, and a test makes them all.
@@ -146,6 +159,36 @@ impl Metrics {
                 "etcd_debugging_server_lease_expired_total",
                 "Leases that ran out here."
             ),
+            lease_granted: metric!(
+                registry,
+                IntCounter,
+                "etcd_debugging_lease_granted_total",
+                "Leases that were granted."
+            ),
+            lease_revoked: metric!(
+                registry,
+                IntCounter,
+                "etcd_debugging_lease_revoked_total",
+                "Leases that were ended."
+            ),
+            lease_renewed: metric!(
+                registry,
+                IntCounter,
+                "etcd_debugging_lease_renewed_total",
+                "Renewals of leases that this member answered as leader."
+            ),
+            read_indexes_failed: metric!(
+                registry,
+                IntCounter,
+                "etcd_server_read_indexes_failed_total",
+                "Reads that nobody confirmed."
+            ),
+            learners_promoted: metric!(
+                registry,
+                IntCounter,
+                "etcd_server_learner_promote_successes",
+                "Learners that became voters by this member's word."
+            ),
             pending: metric!(
                 registry,
                 IntGauge,
@@ -173,6 +216,8 @@ impl Metrics {
             fsync,
             backend_commit,
             durations: Durations::new(&registry),
+            maintenance: Maintenance::new(&registry),
+            watches: Watches::new(&registry),
             peers: Peers::new(&registry),
             gauges,
             registry,
@@ -212,7 +257,48 @@ impl Metrics {
         let each = took.as_secs_f64() / f64::from(work.total().max(1));
         for (kind, success, count) in work.iter() {
             self.0.durations.apply(kind, success, count, each);
+            match kind {
+                Kind::Grant if success => self.0.lease_granted.inc_by(count.into()),
+                Kind::Revoke if success => self.0.lease_revoked.inc_by(count.into()),
+                _ => {}
+            }
         }
+    }
+
+    /// A lease was kept alive here.
+    pub(crate) fn lease_renewed(&self) {
+        self.0.lease_renewed.inc();
+    }
+
+    /// Nobody confirmed that the state may be read.
+    pub(crate) fn read_index_failed(&self) {
+        self.0.read_indexes_failed.inc();
+    }
+
+    /// A learner became a voter by this member's word.
+    pub(crate) fn learner_promoted(&self) {
+        self.0.learners_promoted.inc();
+    }
+
+    /// A hash over the history was taken.
+    pub(crate) fn hash_of_revision(&self, took: Duration) {
+        self.0.maintenance.hash_of_revision(took);
+    }
+
+    /// A hash over the whole database was taken.
+    pub(crate) fn hash_of_all(&self, took: Duration) {
+        self.0.maintenance.hash_of_all(took);
+    }
+
+    /// A compaction is over: when, since 1970, and how long it took.
+    pub fn compacted(&self, unix: Duration, took: Duration) {
+        self.0.maintenance.compacted(unix, took);
+    }
+
+    /// The gauges of a hub of watches.
+    #[must_use]
+    pub fn hub(&self) -> HubCounts {
+        self.0.watches.hub()
     }
 
     /// A read or a change took too long.

@@ -238,7 +238,9 @@ impl Notes {
 
     fn compacted(&mut self, revision: i64, hash: u32) {
         let begun = self.compacting.take();
-        let took = begun.map(|begun| go_duration(self.clock.now().since(begun)));
+        let took = begun.map(|begun| self.clock.now().since(begun));
+        self.metrics.compacted(self.clock.unix(), took.unwrap_or_default());
+        let took = took.map(go_duration);
         let fields =
             [("compact-revision", revision.into()), ("took", took.into()), ("hash", hash.into())];
         self.journal.info("finished scheduled compaction", &fields);

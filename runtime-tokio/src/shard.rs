@@ -132,7 +132,8 @@ impl<N: Net> Shard<N> {
             seed: self.seed,
             ..watch::Config::default()
         };
-        let mut runner = HubRunner::new(config, self.handle.latest());
+        let metrics = self.services.metrics();
+        let mut runner = HubRunner::new(config, self.handle.latest()).counted(metrics);
         hub::run(self.clock, self.stop.clone(), calls, move |now, turn| {
             runner.turn(
                 now,

@@ -174,6 +174,12 @@ impl Hub {
         }
     }
 
+    /// Open streams and watches, in O(1).
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.streams.len(), self.watchers.len())
+    }
+
     fn on_stream(&mut self, stream: StreamId, then: impl FnOnce(&mut Hub, u32)) {
         if let Some(slot) = self.slots.get(&stream).copied() {
             then(self, slot);

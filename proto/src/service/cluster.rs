@@ -104,7 +104,11 @@ impl Desk {
 
     /// Makes a voter of a learner; only the leader can.
     pub(crate) async fn promote(&self, id: NodeId) -> Result<Arc<Cluster>, Refusal> {
-        self.reconfigure(ChangeStep::AddVoter(id), &members::promotion(id)).await
+        let done = self.reconfigure(ChangeStep::AddVoter(id), &members::promotion(id)).await;
+        if done.is_ok() {
+            self.metrics.learner_promoted();
+        }
+        done
     }
 
     async fn promote_by_leader(&self, id: NodeId) -> Result<Vec<pb::Member>, Status> {

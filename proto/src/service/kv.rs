@@ -145,7 +145,10 @@ impl Desk {
         if serializable {
             return Ok(self.handle.latest());
         }
-        self.handle.read().await.map_err(refusal::status)
+        self.handle.read().await.map_err(|why| {
+            self.metrics.read_index_failed();
+            refusal::status(why)
+        })
     }
 
     async fn read_range(

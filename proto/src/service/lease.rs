@@ -123,6 +123,9 @@ pub(crate) struct KeepAlives {
 async fn renew(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
     match desk.handle.renew(LeaseId(id)).await {
         Ok(Reply::Renew { ttl, revision, .. }) => {
+            if ttl > 0 {
+                desk.metrics.lease_renewed();
+            }
             let header = desk.header_now(revision);
             Ok(pb::LeaseKeepAliveResponse { header, id, ttl })
         }

@@ -89,10 +89,12 @@ impl pb::maintenance_server::Maintenance for Desk {
         &self,
         _request: Request<pb::HashRequest>,
     ) -> Result<Response<pb::HashResponse>, Status> {
+        let begun = self.info.timing.now();
         let mut hash = WholeHash::new(Contents::of(&*self.export().await?));
         while !hash.step(HASH_STEP) {
             yield_now().await;
         }
+        self.metrics.hash_of_all(self.info.timing.since(begun));
         Ok(Response::new(pb::HashResponse { header: self.header(), hash: hash.finish() }))
     }
 
@@ -151,6 +153,7 @@ impl Desk {
     }
 
     pub(crate) async fn hash_kv_at(&self, revision: i64) -> Result<keel_core::mvcc::Hash, Status> {
+        let begun = self.info.timing.now();
         let view = self.handle.latest();
         let mut hasher = match view.kv.hasher(revision).map_err(refusal::status)? {
             Ok(hash) => return Ok(hash),
@@ -159,6 +162,7 @@ impl Desk {
         while !hasher.step(HASH_STEP) {
             yield_now().await;
         }
+        self.metrics.hash_of_revision(self.info.timing.since(begun));
         Ok(hasher.hash())
     }
 }

@@ -146,6 +146,12 @@ impl Services {
         self.0.desk.metrics.traffic()
     }
 
+    /// The member's metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.desk.metrics
+    }
+
     /// Answers one request: gRPC by its content type, else a page.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
     where
