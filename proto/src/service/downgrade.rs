@@ -18,25 +18,25 @@ impl Desk {
         &self,
         request: pb::DowngradeRequest,
     ) -> Result<String, Status> {
-        match DowngradeAction::try_from(request.action) {
+        let target = match DowngradeAction::try_from(request.action) {
             Ok(DowngradeAction::Validate) => {
                 self.validate(&request.version).await?;
+                None
             }
-            Ok(DowngradeAction::Enable) => {
-                let target = self.validate(&request.version).await?;
-                self.set_target(target).await?;
-            }
+            Ok(DowngradeAction::Enable) => Some(self.validate(&request.version).await?),
             Ok(DowngradeAction::Cancel) => {
                 // Without a job there is nothing to end, and nothing wrong.
                 let view = self.handle.read().await.map_err(refusal::status)?;
-                if view.cluster.target().is_some() {
-                    self.set_target(String::new()).await?;
-                }
+                view.cluster.target().is_some().then(String::new)
             }
             Err(_) => return Err(Status::unknown("etcdserver: unknown method")),
-        }
+        };
+        // The answer has the version as it was asked about: soon behind the target it is lower.
         let cluster = self.handle.latest().cluster;
         let (major, minor) = minor(&cluster.version).unwrap_or_default();
+        if let Some(target) = target {
+            self.set_target(target).await?;
+        }
         Ok(format!("{major}.{minor}"))
     }
 
