@@ -21,8 +21,8 @@ fn play(name: &str) {
     let text = fs::read_to_string(&path).expect("a story is text");
     let record = std::env::var_os("RECORD").map(PathBuf::from);
     let mut cast = match &record {
-        Some(peers) => Cast::new(&peers.join("etcd"), &peers.join("etcdctl")),
-        None => Cast::new(&common::server::ours(), Path::new(env!("CARGO_BIN_EXE_etcdctl"))),
+        Some(peers) => Cast::new(&peers.join("etcd"), &peers.join("etcdctl"), &text),
+        None => Cast::new(&common::server::ours(), Path::new(env!("CARGO_BIN_EXE_etcdctl")), &text),
     };
     let played = cast.play(&text);
     if record.is_some() {
@@ -47,6 +47,7 @@ macro_rules! stories {
 }
 
 stories! {
+    alarm
     check
     cluster
     downgrade
@@ -59,6 +60,7 @@ stories! {
     lock
     member
     mirror
+    progress
     protobuf
     restart
     snapshot

@@ -51,7 +51,8 @@ pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Re
     let shown = match command {
         Alarm::List { .. } => all,
         Alarm::Disarm { .. } => {
-            let mut gone = pb::AlarmResponse { header: all.header, alarms: Vec::new() };
+            // As in etcd's client, only the alarms of the answers are kept.
+            let mut gone = pb::AlarmResponse::default();
             for alarm in all.alarms {
                 let request = pb::AlarmRequest {
                     action: pb::alarm_request::AlarmAction::Deactivate.into(),
@@ -59,7 +60,6 @@ pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Re
                     alarm: alarm.alarm,
                 };
                 let answer = client.short(client.maintenance().alarm(request)).await?;
-                gone.header = answer.header;
                 gone.alarms.extend(answer.alarms);
             }
             gone
@@ -69,7 +69,7 @@ pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Re
         Some(shown.encode_to_vec()),
         || {
             let line = |one: &pb::AlarmMember| {
-                format!("memberID:{} alarm:{} \n", one.member_id, one.alarm().as_str_name())
+                format!("memberID:{} alarm:{}\n", one.member_id, one.alarm().as_str_name())
             };
             shown.alarms.iter().map(line).collect()
         },
@@ -77,8 +77,9 @@ pub(super) async fn alarm(client: &Client, output: Output, command: Alarm) -> Re
         |lines| {
             lines.header(shown.header.as_ref());
             for alarm in &shown.alarms {
-                lines.line("MemberID", alarm.member_id);
+                lines.id("MemberID", alarm.member_id);
                 lines.line("AlarmType", alarm.alarm().as_str_name());
+                lines.text.push('\n');
             }
         },
     )?;

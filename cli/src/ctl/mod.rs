@@ -146,8 +146,8 @@ pub fn main() -> ExitCode {
 
 /// Runs a command that needs a cluster, with what the environment says.
 fn remote(matches: &clap::ArgMatches) -> ExitCode {
-    let known = [args::WATCH_KEYS.as_slice()].concat();
-    let args = match command_line::with_environment::<Args>(args::PREFIX, &known, matches) {
+    let known = &args::WATCH_KEYS;
+    let args = match command_line::with_environment::<Args>(args::PREFIX, known, matches) {
         Ok(args) => args,
         Err(Ok(end)) => return end,
         Err(Err(line)) => {

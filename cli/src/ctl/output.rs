@@ -154,10 +154,6 @@ impl Output {
             || json::watch(watch),
             |lines| lines.watch(watch),
             |out| {
-                if watch.events.is_empty() && !watch.created && !watch.canceled {
-                    let revision = watch.header.unwrap_or_default().revision;
-                    out.extend(format!("progress notify: {revision}\n").into_bytes());
-                }
                 for event in &watch.events {
                     out.extend(event.r#type().as_str_name().as_bytes());
                     out.push(b'\n');

@@ -4,7 +4,7 @@ use super::args::WATCH_KEYS;
 use super::client::Client;
 use super::fields::quoted;
 use super::keys::span;
-use super::output::Output;
+use super::output::{Output, print};
 use super::watcher::{Told, Watcher};
 use super::words::split;
 use super::{Failed, exec};
@@ -152,6 +152,10 @@ impl Session {
         };
         for number in watches {
             let Some(command) = &self.commands[number] else { continue };
+            if answer.events.is_empty() && !answer.canceled {
+                let revision = answer.header.unwrap_or_default().revision;
+                print(format!("progress notify: {revision}\n").as_bytes())?;
+            }
             self.output.watch(&answer)?;
             execute(command, &answer).await?;
         }

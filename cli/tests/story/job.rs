@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a line may take that is due. It is only there for a client that fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a line may take that is due, whatever else is printed before it. It is only there for
+/// a client that fails.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process under way. Killed when dropped.
 pub(super) struct Job {
@@ -86,8 +87,10 @@ impl Job {
 
     /// Waits until it has printed a line that `is_it`.
     pub(super) fn wait_for(&mut self, is_it: impl Fn(&str) -> bool, what: &str) {
+        let end = Instant::now() + PATIENCE;
         loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
                 let _ = self.child.kill();
                 let stderr = self.stderr.take().and_then(|reader| reader.join().ok());
                 panic!(

@@ -26,6 +26,8 @@ impl Masks {
             line = line.replace(value, name);
         }
         let line = without_sizes(&in_any_order(line));
+        // A library that spaces its words by the build makes the words of an alarm.
+        let line = if line.starts_with("memberID:") { line.replace("  ", " ") } else { line };
         let mut out = String::new();
         let mut word = String::new();
         for c in line.chars().chain(['\n']) {
@@ -53,13 +55,16 @@ fn in_any_order(line: String) -> String {
     format!("ETCD_INITIAL_CLUSTER=\"{}\"", members.join(","))
 }
 
-/// What stands before the size of a database, or of an answer with ids in it.
-const SIZES: [&str; 5] = [
+/// What stands before the size of a database, or of an answer with ids in it, or before time that
+/// is left.
+const SIZES: [&str; 7] = [
     "\"dbSize\":",
     "\"dbSizeInUse\":",
     "\"DBSize\" : ",
     "\"DBSizeInUse\" : ",
     "received message larger than max (",
+    "\"ttl\":",
+    "\"TTL\" : ",
 ];
 
 /// Sizes of databases: etcd's are in pages, ours in records.
@@ -69,7 +74,10 @@ fn without_sizes(line: &str) -> String {
         if let Some(at) = line.find(name) {
             let (before, rest) = line.split_at(at + name.len());
             let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-            line = format!("{before}SIZE{after}");
+            // What is below zero says that there is none.
+            if after.len() < rest.len() {
+                line = format!("{before}SIZE{after}");
+            }
         }
     }
     if !line.contains(" kB") && !line.contains('%') {

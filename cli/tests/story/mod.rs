@@ -15,17 +15,19 @@
 //! @ restart                kills the server and starts it again
 //! ```
 //!
-//! `ENDPOINT` in a command line is the server, `OTHER` a second one, `DIR` a folder.
+//! `ENDPOINT` in a command line is the server, `OTHER` a second one, `DIR` a folder, `LEASE` the
+//! lease that was granted last. `# flags: --name=value` starts the server with that flag.
 
 mod job;
 mod mask;
 mod wire;
 
-use crate::common::server::Server;
+use crate::common::server::{Server, http_get};
 use job::Job;
 use mask::Masks;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Who plays.
@@ -36,18 +38,36 @@ pub(crate) struct Cast {
     other: Option<Server>,
     dir: TempDir,
     jobs: BTreeMap<String, Job>,
+    /// The lease that was granted last.
+    lease: String,
 }
 
+/// How often we look whether a server has settled.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A member alone elects itself at once, but again where its disk takes longer than this; then
+/// terms would differ from run to run.
+const ELECTION: &str = "--election-timeout=10000";
+
+/// A comment that says with which flags the server starts.
+const FLAGS: &str = "# flags: ";
+
 impl Cast {
-    /// A fresh server and a client.
-    pub(crate) fn new(etcd: &Path, ctl: &Path) -> Cast {
+    /// A fresh server, with the flags that a story wants it to have, and a client.
+    pub(crate) fn new(etcd: &Path, ctl: &Path, story: &str) -> Cast {
+        let flags = story.lines().filter_map(|line| line.strip_prefix(FLAGS));
+        let flags = flags.flat_map(str::split_whitespace);
+        let flags: Vec<&str> = std::iter::once(ELECTION).chain(flags).collect();
+        let server = Server::start_with(etcd, &flags);
+        wait_for_version(&server);
         Cast {
             etcd: etcd.to_path_buf(),
             ctl: ctl.to_path_buf(),
-            server: Server::start(etcd),
+            server,
             other: None,
             dir: TempDir::new().expect("a temporary directory can be made"),
             jobs: BTreeMap::new(),
+            lease: String::new(),
         }
     }
 
@@ -142,14 +162,20 @@ impl Cast {
         let other = self.other.as_ref().map_or("OTHER", Server::endpoint);
         word.replace("ENDPOINT", self.server.endpoint())
             .replace("OTHER", other)
+            .replace("LEASE", &self.lease)
             .replace("DIR", &self.dir.path().to_string_lossy())
     }
 
-    fn tell(&self, job: Job) -> String {
+    fn tell(&mut self, job: Job) -> String {
         let masks = Masks::of(&self.server, self.other.as_ref(), self.dir.path());
         let protobuf = job.has_words("protobuf");
         let said = job.ended();
         let mut told = String::new();
+        let granted = String::from_utf8_lossy(&said.stdout);
+        let granted = granted.strip_prefix("lease ").and_then(|rest| rest.split_once(" granted"));
+        if let Some((lease, _)) = granted {
+            lease.clone_into(&mut self.lease);
+        }
         let stdout = match protobuf && !said.stdout.is_empty() {
             true => wire::shown(&said.stdout),
             false => String::from_utf8_lossy(&said.stdout).into_owned(),
@@ -170,6 +196,17 @@ impl Cast {
             None => told.push_str("= killed\n"),
         }
         told
+    }
+}
+
+/// A server is healthy a moment before its cluster has decided on a version, which is the last entry
+/// that it puts into its log by itself.
+fn wait_for_version(server: &Server) {
+    let end = Instant::now() + job::PATIENCE;
+    let undecided = |page: String| page.contains("not_decided");
+    while http_get(server.endpoint(), "/version").is_none_or(undecided) {
+        assert!(Instant::now() < end, "no version is decided: {}", server.log());
+        std::thread::sleep(LOOK);
     }
 }
 
