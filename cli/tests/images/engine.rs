@@ -11,6 +11,8 @@ use tempfile::TempDir;
 /// The images of this test.
 pub(crate) const RUNTIME: &str = "keel-test/runtime";
 pub(crate) const DEV: &str = "keel-test/dev";
+/// What both are copied from: the stage that compiles.
+pub(crate) const BUILT: &str = "keel-test/built";
 /// And what they are built on.
 pub(crate) const BUILD_BASE: &str = "keel-test/base-build";
 pub(crate) const DEV_BASE: &str = "keel-test/base-dev";
@@ -18,6 +20,9 @@ pub(crate) const DEV_BASE: &str = "keel-test/base-dev";
 /// Debian's packages of what this suite runs.
 const PACKAGES: [&str; 5] = ["docker.io", "docker-compose", "iptables", "iproute2", "debootstrap"];
 const PROGRAMS: [&str; 5] = ["dockerd", "docker-compose", "iptables", "ip", "debootstrap"];
+
+/// What the engine's images, layers and volumes may grow to.
+const ROOM_GIB: u64 = 12;
 
 /// How long anything may take to become what is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -50,6 +55,7 @@ impl Engine {
             install()?;
         }
         let dir = TempDir::new().map_err(|error| error.to_string())?;
+        room(dir.path())?;
         let space = format!("keel-images-{}", std::process::id());
         let output = run("ip", &["netns", "add", &space]);
         said(&output, "a network namespace")?;
@@ -105,23 +111,13 @@ impl Engine {
     }
 
     /// Builds from this repository alone.
-    pub(crate) fn build_ours(&self, target: &str, image: &str) {
+    pub(crate) fn build_ours(&self, target: &str, image: &str, more: &[&str]) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace above");
         let (base, dev) = (format!("BUILD_BASE={BUILD_BASE}"), format!("DEV_BASE={DEV_BASE}"));
         let root = root.display().to_string();
-        self.must(&[
-            "build",
-            "--network=none",
-            "--target",
-            target,
-            "--tag",
-            image,
-            "--build-arg",
-            &base,
-            "--build-arg",
-            &dev,
-            &root,
-        ]);
+        let build = ["build", "--network=none", "--target", target, "--tag", image];
+        let bases = ["--build-arg", &base, "--build-arg", &dev];
+        self.must(&[&build[..], more, &bases, &[&root]].concat());
     }
 
     /// Waits until a container is healthy by its own check.
@@ -173,6 +169,14 @@ impl Drop for Engine {
             eprintln!("something of the container engine is left: {why}");
         }
     }
+}
+
+/// Base images with a toolchain, a release build and its layers want their room.
+fn room(dir: &Path) -> Result<(), String> {
+    let disk = rustix::fs::statvfs(dir).map_err(|error| error.to_string())?;
+    let free = (disk.f_bavail * disk.f_frsize) >> 30;
+    let enough = free >= ROOM_GIB;
+    enough.then_some(()).ok_or(format!("it wants {ROOM_GIB} GiB of disk, and {free} are free"))
 }
 
 fn daemon(space: &str, dir: &Path) -> Result<Child, String> {

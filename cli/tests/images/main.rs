@@ -6,13 +6,19 @@
 //!
 //! It wants root, Debian's packages and some minutes for a release build, so it runs where it is
 //! asked for: `KEEL_IMAGES=1 cargo test -p keel-cli --test images`, as `.ci/run` does. What is
-//! missing is installed; where that cannot be, it says that it skipped, and why.
+//! missing is installed; where that cannot be, it says that it skipped, and why. With
+//! `KEEL_IMAGES=twice` it also builds the programs a second time, from nothing, and compares them.
 
 mod bases;
 mod compose;
 mod engine;
+mod figures;
 mod guide;
+#[path = "../peers/build.rs"]
+#[allow(dead_code, reason = "only the server is looked at")]
+mod peers;
 mod refusals;
+mod twice;
 
 use engine::Engine;
 
@@ -27,9 +33,9 @@ fn an_operator_gets_through_the_first_day() {
         return;
     }
     for (target, image) in [("runtime", engine::RUNTIME), ("dev", engine::DEV)] {
-        engine.build_ours(target, image);
+        engine.build_ours(target, image, &[]);
     }
-    let steps: [Step; 11] = [
+    let steps: [Step; 13] = [
         ("the image says what it is", guide::the_image_says_what_it_is),
         ("a server is one command away", guide::a_server_is_one_command_away),
         ("the tools reach a server", guide::the_tools_reach_a_server),
@@ -41,6 +47,8 @@ fn an_operator_gets_through_the_first_day() {
         ("no shell", refusals::there_is_no_shell_and_no_package_manager),
         ("no write elsewhere", refusals::nothing_is_written_outside_the_volume),
         ("an unhealthy server is seen", refusals::an_unhealthy_server_is_seen),
+        ("ours beside etcd", figures::ours_is_smaller_and_sooner_ready),
+        ("the same from a second build", twice::a_second_build_gives_the_same_programs),
     ];
     for (name, step) in steps {
         eprintln!("{name}");
