@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a torn write can damage at once.
 const SECTOR: usize = keel_core::limits::SECTOR;
 
+/// What may be the last that was written to a log.
+const LATEST: usize = 8 << 10;
+
 /// One file's bytes.
 #[derive(Clone, Debug, Default)]
 struct Image {
@@ -105,9 +108,17 @@ pub struct Device {
     pub full: bool,
     /// Whether syncs fail.
     pub broken: bool,
+    /// Whether syncs do nothing and say that they did.
+    pub lies: bool,
 }
 
 impl Device {
+    /// An empty one in this one's place: as full as it was, so that a member may have to wait.
+    #[must_use]
+    pub fn emptied(&self) -> Device {
+        Device { full: self.full, ..Device::default() }
+    }
+
     /// Carries out one operation.
     ///
     /// # Errors
@@ -125,6 +136,7 @@ impl Device {
                 self.image(*file).forget();
                 return Err(Fault::Broken);
             }
+            DiskOp::Sync { .. } if self.lies => {}
             DiskOp::Sync { file } => self.image(*file).sync(),
             DiskOp::Publish { file } => {
                 let image = self.made.remove(file).expect("published after it was made");
@@ -168,6 +180,22 @@ impl Device {
             let sectors: Vec<usize> = image.dirty.iter().copied().collect();
             image.write_back(*random.pick(&sectors));
         }
+    }
+
+    /// One bit turns of what lies there since long; false where nothing does. The last that was
+    /// written is left alone: a log that ends there may as well have been torn.
+    pub fn rot_somewhere(&mut self, random: &mut Random) -> bool {
+        let old = |(file, image): (&File, &Image)| {
+            let end = image.seen.iter().rposition(|byte| *byte != 0)?;
+            Some((*file, end.checked_sub(LATEST).filter(|end| *end > 0)?))
+        };
+        let files: Vec<(File, usize)> = self.files.iter().filter_map(old).collect();
+        if files.is_empty() {
+            return false;
+        }
+        let (file, end) = *random.pick(&files);
+        let at = usize::try_from(random.below(end as u64)).expect("it is within the file");
+        self.rot(file, at, random.number().to_le_bytes()[0] % 8)
     }
 
     /// One bit of a file that nobody writes any more turns; false where there is none.

@@ -2,6 +2,7 @@
 
 use crate::nemesis::draw;
 use crate::plan::{Expect, Plan};
+use crate::seen::Places;
 use crate::walk::{Verdict, walk};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -18,6 +19,8 @@ pub struct Outcome {
     pub lasted: Duration,
     /// A digest of everything that happened.
     pub trace: u64,
+    /// Where it has been.
+    pub places: Places,
 }
 
 /// Runs one seed, on a thread of its own: nothing that a thread keeps reaches the next seed.
@@ -25,13 +28,17 @@ pub struct Outcome {
 pub fn explore(seed: u64) -> Outcome {
     let run = move || catch_unwind(AssertUnwindSafe(|| walk(&draw(seed))));
     let ended = thread::spawn(run).join().unwrap_or_else(Err);
-    let (failed, lasted, trace) = match ended {
-        Ok(Verdict { broken, lasted, trace, .. }) => {
-            (broken.map(|broken| broken.to_string()), lasted, trace)
+    match ended {
+        Ok(Verdict { broken, lasted, trace, places, .. }) => {
+            let failed = broken.map(|broken| broken.to_string());
+            Outcome { seed, failed, lasted, trace, places }
         }
-        Err(panic) => (Some(format!("panic: {}", words(&*panic))), Duration::ZERO, 0),
-    };
-    Outcome { seed, failed, lasted, trace }
+        Err(panic) => {
+            let failed = Some(format!("panic: {}", words(&*panic)));
+            let (lasted, trace, places) = (Duration::ZERO, 0, Places::default());
+            Outcome { seed, failed, lasted, trace, places }
+        }
+    }
 }
 
 /// The plan of a seed that failed, as it is kept.

@@ -41,6 +41,17 @@ pub enum Call {
         /// What.
         to: String,
     },
+    /// Put two keys in one transaction, and read one of them as it was.
+    Both {
+        /// The first.
+        key: String,
+        /// What it gets.
+        value: String,
+        /// The other one, which gets [`beside`] that.
+        other: String,
+        /// The revision that is read, too; zero for the newest.
+        past: i64,
+    },
     /// Read a key at a linearizable point.
     Get {
         /// Which.
@@ -75,10 +86,18 @@ impl Call {
     #[must_use]
     pub fn writes(&self) -> Option<&str> {
         match self {
-            Call::Put { value, .. } | Call::Swap { to: value, .. } => Some(value),
+            Call::Put { value, .. } | Call::Swap { to: value, .. } | Call::Both { value, .. } => {
+                Some(value)
+            }
             _ => None,
         }
     }
+}
+
+/// What the other key of two gets.
+#[must_use]
+pub fn beside(value: &str) -> String {
+    format!("{value} too")
 }
 
 /// What was answered.

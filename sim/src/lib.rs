@@ -28,6 +28,7 @@ pub mod picture;
 pub mod plan;
 pub mod random;
 pub mod recording;
+pub mod seen;
 pub mod shrink;
 pub mod story;
 pub mod walk;

@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use keel_core::mutant::Mutant;
 use keel_sim::explore::{explore, kept};
 use keel_sim::recording::{self, Recording, Teller, Until};
+use keel_sim::seen::{Place, Places};
 use keel_sim::{Plan, mutants, picture, shrink, story, walk, walk_filmed};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,12 +163,14 @@ fn explore_all((from, to): (u64, u64), minutes: Option<u64>, save: &Path) -> Res
     let begun = Instant::now();
     let limit = minutes.map(|minutes| Duration::from_secs(minutes * 60));
     let (mut simulated, mut failed, mut ran) = (Duration::ZERO, 0, 0);
+    let mut places = Places::default();
     for seed in from..to {
         if limit.is_some_and(|limit| begun.elapsed() > limit) {
             break;
         }
         let outcome = explore(seed);
         simulated += outcome.lasted;
+        places.add(&outcome.places);
         ran += 1;
         if let Some(why) = &outcome.failed {
             failed += 1;
@@ -185,6 +188,8 @@ fn explore_all((from, to): (u64, u64), minutes: Option<u64>, save: &Path) -> Res
         "{ran} seeds in {took:.1} s, {failed} failed; {:.0} simulated seconds a second",
         simulated.as_secs_f64() / took
     );
+    let seen = Place::ALL.map(|place| format!("{place} {}", places.times(place)));
+    println!("seen: {}", seen.join(", "));
     Ok(failed == 0)
 }
 

@@ -26,6 +26,15 @@ pub fn draw(seed: u64) -> Plan {
         }
         at += random.span(pause) + if random.happens(500) { lasts } else { Duration::ZERO };
     }
+    // In the end a minority may be out of reach for ever: the others must do without it.
+    let rots = kinds.iter().any(|kind| matches!(kind, Kind::Rot));
+    if random.happens(150) && plan.knobs.members > 2 && plan.knobs.spare == 0 && !rots {
+        for _ in 0..(plan.knobs.members - 1) / 2 {
+            let number = random.between(1, plan.knobs.members);
+            let given_up = Target::Member(usize::try_from(number).expect("clusters are small"));
+            plan.actions.push((end - plan.knobs.tick, Action::Abandon(given_up)));
+        }
+    }
     plan.actions.sort_by_key(|(at, _)| *at);
     plan
 }
@@ -45,8 +54,11 @@ fn knobs(seed: u64, random: &mut Random) -> Knobs {
     Knobs {
         seed,
         members: sometimes(400, &[3, 5, 1, 7, 2, 4]),
+        spare: sometimes(500, &[0, 1, 2, 3]),
+        strict: sometimes(800, &[1, 0]),
         clients: sometimes(500, &[3, 1, 8]),
         watchers: sometimes(500, &[1, 0, 3]),
+        linger: micros(sometimes(300, &[0, 20_000, 500_000])),
         keys: sometimes(500, &[3, 1, 10]),
         think: micros(sometimes(600, &[20_000, 1000, 5000, 100_000])),
         reads: sometimes(500, &[400, 0, 800]),
@@ -55,6 +67,7 @@ fn knobs(seed: u64, random: &mut Random) -> Knobs {
         drop: sometimes(500, &[0, 5, 50, 200]),
         duplicate: sometimes(400, &[0, 10, 100]),
         straggle: sometimes(400, &[0, 5, 50]),
+        queue: sometimes(300, &[0, 2, 20]),
         sync: micros(sometimes(500, &[300, 50, 2000, 10_000])).min(tick / 4),
         write_back: sometimes(400, &[0, 100, 500]),
         checkpoint: sometimes(600, &[200, 5, 20, 1000]),
@@ -86,9 +99,20 @@ enum Kind {
     Compaction,
     Alone,
     Mayflies,
+    Flap,
+    Swizzle,
+    Gray,
+    Drift,
+    Trip,
+    Rot,
+    Arrival,
+    Departure,
+    Halves,
+    Bridge,
+    Hidden,
 }
 
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 27] = [
     Kind::Split,
     Kind::Isolate,
     Kind::OneWay,
@@ -105,6 +129,17 @@ const KINDS: [Kind; 16] = [
     Kind::Compaction,
     Kind::Alone,
     Kind::Mayflies,
+    Kind::Flap,
+    Kind::Swizzle,
+    Kind::Gray,
+    Kind::Drift,
+    Kind::Trip,
+    Kind::Rot,
+    Kind::Arrival,
+    Kind::Departure,
+    Kind::Halves,
+    Kind::Bridge,
+    Kind::Hidden,
 ];
 
 impl Kind {
@@ -172,6 +207,72 @@ impl Kind {
                 (knobs.tick * 30, A::Doom(whole(random.span(knobs.delay * 2)))),
                 (knobs.tick * 60, A::Heal),
             ],
+            Kind::Flap => (0..6)
+                .flat_map(|nth| {
+                    let cut = (lasts * nth / 6, A::Cut(one, other));
+                    [cut, (lasts * (2 * nth + 1) / 12, A::Mend(one, other))]
+                })
+                .collect(),
+            // One link after the other goes, and they come back in another order.
+            Kind::Swizzle => {
+                let number = |nth: u64| usize::try_from(nth % knobs.members + 1);
+                let mut order: Vec<Target> = (0..knobs.members)
+                    .map(|nth| Target::Member(number(nth).expect("clusters are small")))
+                    .collect();
+                let parts = 2 * u32::try_from(order.len()).expect("clusters are small");
+                let step = lasts / parts;
+                let mut actions: Vec<_> = (0..)
+                    .zip(&order)
+                    .map(|(nth, peer)| (step * nth, A::Cut(role, *peer)))
+                    .collect();
+                order
+                    .rotate_left(usize::try_from(random.below(knobs.members)).expect("it is less"));
+                let mends = (parts / 2..).zip(&order);
+                actions.extend(mends.map(|(nth, peer)| (step * nth, A::Mend(role, *peer))));
+                actions.push((lasts, A::Heal));
+                actions
+            }
+            Kind::Gray => {
+                vec![(NOW, A::Drag(role, random.between(5, 200))), (lasts * 2, A::Heal)]
+            }
+            Kind::Drift => {
+                vec![(NOW, A::Drift(role, random.between(1000 - knobs.skew, 1000 + knobs.skew)))]
+            }
+            Kind::Trip => {
+                let nth = random.between(1, 60);
+                vec![(NOW, A::Trip(role, nth)), (lasts, A::Start(Target::All))]
+            }
+            Kind::Rot => vec![
+                (NOW, A::Rot(one)),
+                (lasts / 4, A::Kill(one)),
+                (lasts / 2, A::Start(Target::All)),
+            ],
+            Kind::Arrival if knobs.spare == 0 => Vec::new(),
+            Kind::Arrival => {
+                let number = knobs.members + random.between(1, knobs.spare);
+                let new = Target::Member(usize::try_from(number).expect("clusters are small"));
+                match random.below(3) {
+                    0 => vec![(NOW, A::Add(new))],
+                    1 => vec![(NOW, A::Teach(new)), (lasts, A::Promote(new))],
+                    // It is let in, and somebody dies over it.
+                    _ => vec![
+                        (NOW, A::Add(new)),
+                        (lasts / 50, A::Kill(role)),
+                        (lasts, A::Start(Target::All)),
+                    ],
+                }
+            }
+            Kind::Departure if knobs.spare == 0 => Vec::new(),
+            Kind::Departure => vec![(NOW, A::Remove(role))],
+            Kind::Halves | Kind::Bridge => {
+                let left = usize::from(matches!(self, Kind::Bridge));
+                let (these, those) = halves(knobs.members, left, random);
+                let pairs = these.iter().flat_map(|a| those.iter().map(|b| (*a, *b)));
+                let cuts = pairs.map(|(a, b)| (NOW, A::Cut(a, b)));
+                cuts.chain([(lasts, A::Heal)]).collect()
+            }
+            // Its peers reach it, and clients do not.
+            Kind::Hidden => vec![(NOW, A::Hide(role)), (lasts, A::Heal)],
             // Only the slowest survives, for a while.
             Kind::Alone => vec![
                 (NOW, A::PowerOff(Target::Leader)),
@@ -180,6 +281,16 @@ impl Kind {
             ],
         }
     }
+}
+
+/// Everybody on one side or the other, but for so many who are on both.
+fn halves(members: u64, both: usize, random: &mut Random) -> (Vec<Target>, Vec<Target>) {
+    let number = |nth: u64| usize::try_from(nth).expect("clusters are small");
+    let mut all: Vec<Target> = (1..=members).map(|nth| Target::Member(number(nth))).collect();
+    all.rotate_left(number(random.below(members)));
+    let mut these = all.split_off(number(random.below(members)));
+    these.truncate(these.len() - both);
+    (these, all)
 }
 
 #[cfg(test)]

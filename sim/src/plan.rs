@@ -7,6 +7,7 @@
 //! seed 17
 //! at 2s cut leader from others
 //! at 4s heal
+//! reach leader-left
 //! expect ok
 //! ---
 //! what happened, written by the simulator
@@ -21,6 +22,7 @@ mod knobs;
 pub use action::{Action, Target};
 pub use knobs::{Knobs, Slot};
 
+use crate::seen::Place;
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub struct Plan {
     pub knobs: Knobs,
     /// What is done to it, by time.
     pub actions: Vec<(Duration, Action)>,
+    /// Where it must have been: else it does not tell what it is told for.
+    pub reach: Vec<Place>,
     /// How it must end.
     pub expect: Expect,
 }
@@ -65,7 +69,8 @@ impl Plan {
     /// A plan in which nothing is done.
     #[must_use]
     pub fn calm(knobs: Knobs) -> Plan {
-        Plan { why: Vec::new(), knobs, actions: Vec::new(), expect: Expect::Ok }
+        let (why, actions, reach) = (Vec::new(), Vec::new(), Vec::new());
+        Plan { why, knobs, actions, reach, expect: Expect::Ok }
     }
 
     /// Reads a plan, and what stands behind its line of dashes.
@@ -96,6 +101,10 @@ impl Plan {
             ["at", at, action @ ..] => {
                 self.actions.push((span(at)?, Action::parse(action)?));
             }
+            ["reach", name] => {
+                let place = Place::named(name);
+                self.reach.push(place.ok_or_else(|| format!("{name:?} is no place"))?);
+            }
             ["expect", "ok"] => self.expect = Expect::Ok,
             ["expect", "broken", oracle] => self.expect = Expect::Broken((*oracle).to_owned()),
             [knob, value] => self.knobs.set(knob, value)?,
@@ -113,6 +122,9 @@ impl fmt::Display for Plan {
         write!(f, "{}", self.knobs)?;
         for (at, action) in &self.actions {
             writeln!(f, "at {} {action}", Span(*at))?;
+        }
+        for place in &self.reach {
+            writeln!(f, "reach {place}")?;
         }
         match &self.expect {
             Expect::Ok => writeln!(f, "expect ok"),
@@ -156,7 +168,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "# Why.\nmembers 5\ndelay 1500us\nat 2s cut leader from others\n\
-                        at 2500ms pause n2 3s\nexpect broken durable\n";
+                        at 2500ms pause n2 3s\nreach log-cut\nexpect broken durable\n";
 
     #[test]
     fn a_plan_is_printed_as_it_was_read() {
@@ -177,6 +189,7 @@ mod tests {
             ("\n\nat x heal\n", 3),
             ("at 1s kill n0\n", 1),
             ("whatever 3\n", 1),
+            ("reach nowhere\n", 1),
             ("members 0\n", 0),
         ] {
             assert_eq!(Plan::parse(text).expect_err(text).line, line, "{text}");

@@ -1,6 +1,7 @@
 //! Scenario files: a plan, and behind a line of dashes what happens in it, to the line.
 
 use crate::plan::{Expect, Plan};
+use crate::seen::Places;
 use crate::walk::walk;
 
 /// How a scenario's run compares with its file.
@@ -10,6 +11,8 @@ pub struct Told {
     pub text: String,
     /// What is wrong: it ended otherwise than the plan expects, or happened otherwise.
     pub wrong: Option<String>,
+    /// Where it has been.
+    pub places: Places,
 }
 
 /// Runs a scenario's text.
@@ -28,9 +31,11 @@ pub fn tell(text: &str) -> Result<Told, String> {
         (Expect::Broken(oracle), other) => Some(format!("{oracle} should object, not {other:?}")),
     };
     let differs = || (happened != expected).then(|| difference(&expected, &happened));
-    let wrong = ended.or_else(differs);
+    let missed = plan.reach.iter().find(|place| verdict.places.times(**place) == 0);
+    let missed = missed.map(|place| format!("it does not get to {place}"));
+    let wrong = ended.or(missed).or_else(differs);
     let told = text.split_once("\n---\n").map_or(text.trim_end(), |(told, _)| told);
-    Ok(Told { text: format!("{told}\n---\n{happened}"), wrong })
+    Ok(Told { text: format!("{told}\n---\n{happened}"), wrong, places: verdict.places })
 }
 
 /// The first line in which two tellings differ.

@@ -5,19 +5,20 @@
 
 use super::Broken;
 use super::canon::Canon;
-use crate::history::{Call, History, Operation, Outcome};
+use crate::history::{Call, History, Operation, Outcome, beside};
 use keel_core::Instant;
 use std::collections::BTreeMap;
 
 /// The versions of each key, by revision; nothing for a deletion.
 type Versions<'a> = BTreeMap<&'a str, BTreeMap<i64, Option<&'a str>>>;
 
-/// Holds what clients saw against what was committed.
+/// Holds what clients saw against what was committed; gives how many operations had happened
+/// without an answer.
 ///
 /// # Errors
 ///
 /// The first operation that no order explains.
-pub fn check(history: &History, canon: &Canon) -> Result<(), Broken> {
+pub fn check(history: &History, canon: &Canon) -> Result<usize, Broken> {
     let mut versions = Versions::new();
     let mut written: BTreeMap<&str, i64> = BTreeMap::new();
     for (main, _, change, _) in canon.changes() {
@@ -31,22 +32,27 @@ pub fn check(history: &History, canon: &Canon) -> Result<(), Broken> {
         }
     }
     let mut points = Vec::new();
-    let mut asked: BTreeMap<&str, &Operation> = BTreeMap::new();
+    let mut asked: BTreeMap<String, &Operation> = BTreeMap::new();
     for operation in &history.0 {
         if let Some(value) = operation.call.writes() {
-            asked.insert(value, operation);
+            asked.insert(value.to_owned(), operation);
+        }
+        if let Call::Both { value, .. } = &operation.call {
+            asked.insert(beside(value), operation);
         }
         if let Some(point) = placed(operation, &versions, &written)? {
             points.push(point);
         }
     }
     for (value, revision) in &written {
-        if !asked.contains_key(value) {
+        if !asked.contains_key(*value) {
             let what = format!("nobody asked for {value:?}, which is written at {revision}");
             return Err(Broken::new("linearizable", what));
         }
     }
-    in_real_time(points)
+    let silent = points.iter().filter(|point| point.ended.is_none()).count();
+    in_real_time(points)?;
+    Ok(silent)
 }
 
 /// Where an operation stands in the order.
@@ -70,6 +76,12 @@ fn placed<'a>(
         let before = seen_at(versions, key, at - 1).map(|(value, _)| value);
         if before != from.as_deref() {
             return broken(format!("{before:?} was there, and it was swapped"));
+        }
+    }
+    if let Call::Both { value, .. } = &operation.call {
+        let other = written.get(beside(value).as_str()).copied();
+        if other != happened {
+            return broken(format!("one key is written at {happened:?}, the other at {other:?}"));
         }
     }
     let Some((ended, outcome)) = &operation.end else {
@@ -175,7 +187,7 @@ mod tests {
     }
 
     /// `a` is written at revision 2 and `b` at 3; then come these operations: begin, end, what.
-    fn judged(operations: Vec<(u64, u64, Call, Option<Outcome>)>) -> Result<(), Broken> {
+    fn judged(operations: Vec<(u64, u64, Call, Option<Outcome>)>) -> Result<usize, Broken> {
         let mut canon = Canon::default();
         canon.told(2, KEY, Some("a"), Instant(0));
         canon.told(3, KEY, Some("b"), Instant(0));
@@ -191,13 +203,14 @@ mod tests {
 
     #[test]
     fn an_honest_history_passes() {
-        judged(vec![
+        let silent = judged(vec![
             (0, 1, put("a"), Some(wrote(2))),
             (0, 9, put("b"), None),
             (2, 3, get(), Some(read(2, Some(("a", 2))))),
             (4, 5, get(), Some(read(3, Some(("b", 3))))),
         ])
         .expect("it is honest");
+        assert_eq!(silent, 1, "b was never answered, and is there");
     }
 
     #[test]
@@ -210,6 +223,23 @@ mod tests {
             ("a wrong value", vec![a(), b(), (4, 5, get(), Some(read(3, Some(("a", 2)))))]),
             ("a missing value", vec![a(), b(), (4, 5, get(), Some(read(3, None)))]),
             ("a value of nobody", vec![a()]),
+            (
+                "half a transaction",
+                vec![
+                    a(),
+                    (
+                        2,
+                        3,
+                        Call::Both {
+                            key: KEY.into(),
+                            value: "b".into(),
+                            other: "l".into(),
+                            past: 0,
+                        },
+                        Some(wrote(3)),
+                    ),
+                ],
+            ),
             ("an order against time", vec![(4, 5, put("a"), Some(wrote(2))), b()]),
             (
                 "a write before it was asked for",

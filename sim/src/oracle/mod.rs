@@ -3,9 +3,14 @@
 //! An oracle sees what leaves a member or reaches a client, never what a member thinks.
 
 pub mod canon;
+pub mod equal;
 pub mod lease;
 pub mod linear;
 pub mod promise;
+pub mod quorum;
+pub mod search;
+pub mod storm;
+pub mod tickets;
 pub mod versions;
 pub mod watch;
 

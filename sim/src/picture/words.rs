@@ -58,6 +58,9 @@ pub(super) fn call(call: &Call) -> String {
         Call::Swap { key, from, to } => {
             format!("put {key} = {to}, if it is {}", from.as_deref().unwrap_or("not there"))
         }
+        Call::Both { key, value, other, past } => {
+            format!("put {key} = {value}, put {other}, get {key} at {past}")
+        }
         Call::Get { key } => format!("get {key}"),
         Call::Stale { key } => format!("get {key}, serializable"),
         Call::Grant { lease, ttl } => format!("grant lease {} for {ttl} s", lease.0),

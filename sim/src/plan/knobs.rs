@@ -11,10 +11,16 @@ pub struct Knobs {
     pub seed: u64,
     /// Members of the cluster.
     pub members: u64,
+    /// Members that may be added, numbered behind the others.
+    pub spare: u64,
+    /// Whether a change of members that could cost the quorum is refused: 0 or 1.
+    pub strict: u64,
     /// Clients that read and write.
     pub clients: u64,
     /// Clients that watch.
     pub watchers: u64,
+    /// How long a watcher takes for an answer before it wants more.
+    pub linger: Duration,
     /// Keys that they share.
     pub keys: u64,
     /// How long a client thinks between two operations.
@@ -35,6 +41,8 @@ pub struct Knobs {
     pub duplicate: u64,
     /// Per mille of messages that take a hundred times as long.
     pub straggle: u64,
+    /// Messages under way from one member to another, at most; zero is as many as there are.
+    pub queue: u64,
     /// How long a sync takes on average.
     pub sync: Duration,
     /// Per mille of syncs before which a device writes some sector back by itself.
@@ -58,8 +66,11 @@ impl Default for Knobs {
         Knobs {
             seed: 1,
             members: 3,
+            spare: 0,
+            strict: 1,
             clients: 3,
             watchers: 1,
+            linger: Duration::ZERO,
             keys: 3,
             think: Duration::from_millis(20),
             patience: Duration::from_secs(3),
@@ -70,6 +81,7 @@ impl Default for Knobs {
             drop: 0,
             duplicate: 0,
             straggle: 0,
+            queue: 0,
             sync: Duration::from_micros(300),
             write_back: 0,
             checkpoint: 200,
@@ -92,11 +104,14 @@ pub enum Slot<'a> {
 
 impl Knobs {
     /// Every knob's name.
-    pub const NAMES: [&'static str; 22] = [
+    pub const NAMES: [&'static str; 26] = [
         "seed",
         "members",
+        "spare",
+        "strict",
         "clients",
         "watchers",
+        "linger",
         "keys",
         "think",
         "patience",
@@ -107,6 +122,7 @@ impl Knobs {
         "drop",
         "duplicate",
         "straggle",
+        "queue",
         "sync",
         "write-back",
         "checkpoint",
@@ -122,8 +138,11 @@ impl Knobs {
         Some(match name {
             "seed" => Slot::Count(&mut self.seed),
             "members" => Slot::Count(&mut self.members),
+            "spare" => Slot::Count(&mut self.spare),
+            "strict" => Slot::Count(&mut self.strict),
             "clients" => Slot::Count(&mut self.clients),
             "watchers" => Slot::Count(&mut self.watchers),
+            "linger" => Slot::Span(&mut self.linger),
             "keys" => Slot::Count(&mut self.keys),
             "think" => Slot::Span(&mut self.think),
             "patience" => Slot::Span(&mut self.patience),
@@ -134,6 +153,7 @@ impl Knobs {
             "drop" => Slot::Count(&mut self.drop),
             "duplicate" => Slot::Count(&mut self.duplicate),
             "straggle" => Slot::Count(&mut self.straggle),
+            "queue" => Slot::Count(&mut self.queue),
             "sync" => Slot::Span(&mut self.sync),
             "write-back" => Slot::Count(&mut self.write_back),
             "checkpoint" => Slot::Count(&mut self.checkpoint),

@@ -5,12 +5,13 @@ use super::{CLUSTER, Happening, World};
 use crate::oracle::Broken;
 use crate::plan::Knobs;
 use crate::random::Random;
+use crate::seen::Place;
 use keel_core::mvcc::Import;
 use keel_core::node::Restored;
 use keel_core::raft::{Body, Message};
 use keel_core::state::Checkpoint;
 use keel_core::{Input, NodeId, Term};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How much longer a straggler takes.
@@ -27,6 +28,8 @@ pub(super) enum Parcel {
     State { from: usize, term: Term, state: Box<Restored> },
     /// How bringing a state ended.
     StateSent { peer: usize, arrived: bool },
+    /// The queue to a peer was full.
+    Lost { peer: usize },
     /// A peer can be reached.
     Up { peer: usize },
     /// A peer cannot be reached any more.
@@ -41,16 +44,60 @@ pub(super) struct Bus {
     /// And where it waits.
     holds: BTreeSet<(usize, usize)>,
     held: Vec<(usize, usize, Parcel)>,
+    /// Whom nothing reaches any more, until the end.
+    abandoned: BTreeSet<usize>,
+    /// How many times as long what these send and get takes.
+    drags: BTreeMap<usize, u64>,
+    /// How many messages are under way, from whom to whom.
+    flying: BTreeMap<(usize, usize), u64>,
 }
 
 impl Bus {
     pub(super) fn new(knobs: &Knobs) -> Bus {
         let random = Random::stream(knobs.seed, "network");
-        Bus { random, cuts: BTreeSet::new(), holds: BTreeSet::new(), held: Vec::new() }
+        Bus {
+            random,
+            cuts: BTreeSet::new(),
+            holds: BTreeSet::new(),
+            held: Vec::new(),
+            abandoned: BTreeSet::new(),
+            drags: BTreeMap::new(),
+            flying: BTreeMap::new(),
+        }
     }
 
     pub(super) fn cut(&mut self, from: usize, to: usize) {
         self.cuts.insert((from, to));
+    }
+
+    pub(super) fn mend(&mut self, from: usize, to: usize) {
+        self.cuts.remove(&(from, to));
+    }
+
+    pub(super) fn abandon(&mut self, at: usize) {
+        self.abandoned.insert(at);
+    }
+
+    pub(super) fn drag(&mut self, at: usize, times: u64) {
+        self.drags.insert(at, times);
+    }
+
+    /// Whether nothing passes this way.
+    fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts.contains(&(from, to))
+            || self.abandoned.contains(&from)
+            || self.abandoned.contains(&to)
+    }
+
+    /// Whether what either of them says reaches the other.
+    pub(super) fn reach(&self, one: usize, other: usize) -> bool {
+        !self.is_cut(one, other) && !self.is_cut(other, one)
+    }
+
+    /// How much slower this way is than others.
+    fn slowness(&self, from: usize, to: usize) -> u32 {
+        let drag = |at| self.drags.get(&at).copied().unwrap_or(1);
+        u32::try_from(drag(from).max(drag(to))).unwrap_or(u32::MAX)
     }
 
     pub(super) fn hold(&mut self, from: usize, to: usize) {
@@ -85,7 +132,7 @@ impl World {
         let drop = if self.quiet { 0 } else { self.plan.knobs.drop };
         // It may break off, too.
         let whole = drop == 0 || !self.bus.random.happens(drop);
-        let there = !self.bus.cuts.contains(&(from, to)) && self.members[to].life.is_some();
+        let there = !self.bus.is_cut(from, to) && self.members[to].life.is_some();
         let arrives = there && whole;
         if arrives {
             let state = Box::new(restored(state));
@@ -97,7 +144,7 @@ impl World {
     }
 
     fn carry(&mut self, from: usize, to: usize, what: Parcel, slowness: u32) {
-        if self.bus.cuts.contains(&(from, to)) {
+        if self.bus.is_cut(from, to) {
             return self.film_sent(from, to, &what, Fate::Cut);
         }
         if self.bus.holds.contains(&(from, to)) {
@@ -105,22 +152,43 @@ impl World {
             return self.bus.held.push((from, to, what));
         }
         let knobs = &self.plan.knobs;
-        let mut takes = self.bus.random.span(knobs.delay) * slowness;
+        let mut takes = self.bus.random.span(knobs.delay) * slowness * self.bus.slowness(from, to);
         if !self.quiet && self.bus.random.happens(knobs.straggle) {
             takes *= STRAGGLER;
+        }
+        if let Parcel::Message { .. } = what {
+            let flying = self.bus.flying.entry((from, to)).or_default();
+            if knobs.queue > 0 && *flying >= knobs.queue {
+                // The sender's own queue is full, and it is told so.
+                self.places.saw(Place::QueueFull);
+                self.film_sent(from, to, &what, Fate::Lost);
+                let lost = Parcel::Lost { peer: to };
+                return self.soon(Duration::ZERO, Happening::Arrive { to: from, what: lost });
+            }
+            *flying += 1;
         }
         self.film_sent(from, to, &what, Fate::Arrives(self.now.after(takes)));
         self.soon(takes, Happening::Arrive { to, what });
     }
 
     pub(super) fn arrived(&mut self, to: usize, what: Parcel) -> Result<(), Broken> {
+        if let Parcel::Message { from, .. } = &what
+            && let Some(flying) = self.bus.flying.get_mut(&(*from, to))
+        {
+            *flying -= 1;
+        }
+        self.handed(to, what)
+    }
+
+    /// What arrived is taken in, once the process goes on.
+    pub(super) fn handed(&mut self, to: usize, what: Parcel) -> Result<(), Broken> {
         let member = &self.members[to];
         if member.life.is_none() {
             return Ok(());
         }
         if member.still > self.now {
             let still = member.still;
-            self.at(still, Happening::Arrive { to, what });
+            self.at(still, Happening::Handed { to, what });
             return Ok(());
         }
         let input = match what {
@@ -134,6 +202,7 @@ impl World {
             Parcel::Up { peer } => {
                 Input::LinkUp { peer: World::id(peer), version: String::from("3.7.0") }
             }
+            Parcel::Lost { peer } => Input::Lost { peer: World::id(peer) },
             Parcel::Down { peer } => Input::LinkDown { peer: World::id(peer) },
         };
         self.turn(to, Some(input))
@@ -162,12 +231,16 @@ impl World {
     /// Everything passes again.
     pub(super) fn heal(&mut self) {
         self.bus.cuts.clear();
+        self.bus.drags.clear();
+        for member in self.members.iter_mut().filter(|member| !member.abandoned) {
+            member.hidden = false;
+        }
         self.release();
     }
 }
 
 /// A state as its receiver has it: built anew from its records, as every database is.
-fn restored(state: &Checkpoint) -> Restored {
+pub(super) fn restored(state: &Checkpoint) -> Restored {
     let mut import = Import::new();
     for stored in state.kv.records() {
         let pushed = import.push(stored.revision, stored.tombstone, &stored.record);

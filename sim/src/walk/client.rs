@@ -3,6 +3,7 @@
 use super::{Happening, World};
 use crate::history::{Call, Outcome};
 use crate::random::Random;
+use crate::seen::Place;
 use keel_core::LeaseId;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(super) struct Client {
     lease: LeaseId,
     /// What it last saw each key hold: what a swap begins with.
     seen: Vec<Option<String>>,
+    /// The newest revision that it has heard of.
+    newest: i64,
     /// How many operations were answered since the storm is over.
     pub(super) successes: u64,
 }
@@ -27,7 +30,8 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(seed: u64, number: u64) -> Client {
         let random = Random::stream(seed, &format!("client {number}"));
-        Client { random, waits: None, lease: LeaseId::NONE, seen: Vec::new(), successes: 0 }
+        let (waits, lease, seen) = (None, LeaseId::NONE, Vec::new());
+        Client { random, waits, lease, seen, newest: 0, successes: 0 }
     }
 }
 
@@ -39,10 +43,11 @@ impl World {
         }
         let call = self.choose(client);
         let operation = self.history.begin(client, call, self.now);
-        let members = self.members.len() as u64;
+        let serving = self.serving();
         let mine = &mut self.clients[client];
         mine.waits = Some(operation);
-        let member = usize::try_from(mine.random.below(members)).expect("clusters are small");
+        // Where nobody serves, the first one is asked in vain.
+        let member = if serving.is_empty() { 0 } else { *mine.random.pick(&serving) };
         let takes = self.way_to_client(client);
         self.soon(takes, Happening::Request { client, operation, member });
         let patience = self.plan.knobs.patience;
@@ -78,7 +83,7 @@ impl World {
                     Call::Renew { lease }
                 }
                 _ => {
-                    let key = format!("leased {}", lease.0);
+                    let key = format!("leased {} {}", lease.0, mine.random.below(3));
                     Call::Put { key, value: format!("v{number}"), lease }
                 }
             };
@@ -87,6 +92,13 @@ impl World {
         match mine.random.below(10) {
             0 => Call::Delete { key },
             1..4 => Call::Swap { key, from: mine.seen[at].clone(), to: value },
+            4 if keys > 1 => {
+                let other = format!("k{}", (at + 1) % keys);
+                // Now and then it reads what may be compacted by then.
+                let back = mine.random.below(20).cast_signed();
+                let past = if mine.random.happens(500) { (mine.newest - back).max(0) } else { 0 };
+                Call::Both { key, value, other, past }
+            }
             _ => Call::Put { key, value, lease: LeaseId::NONE },
         }
     }
@@ -102,9 +114,10 @@ impl World {
         }
         mine.waits = None;
         let key = match &self.history.0[operation].call {
-            Call::Get { key } | Call::Swap { key, .. } | Call::Put { key, .. } => {
-                key.strip_prefix('k')
-            }
+            Call::Get { key }
+            | Call::Swap { key, .. }
+            | Call::Put { key, .. }
+            | Call::Both { key, .. } => key.strip_prefix('k'),
             _ => None,
         };
         if let Some(at) = key.and_then(|at| at.parse::<usize>().ok()) {
@@ -113,6 +126,13 @@ impl World {
                 Outcome::Wrote { .. } => self.history.0[operation].call.writes().map(String::from),
                 _ => mine.seen[at].take(),
             };
+        }
+        if matches!(outcome, Outcome::Refused { .. }) {
+            self.places.saw(Place::Refused);
+        }
+        let mine = &mut self.clients[client];
+        if let Outcome::Wrote { revision, .. } | Outcome::Read { revision, .. } = &outcome {
+            mine.newest = mine.newest.max(*revision);
         }
         if self.quiet && !matches!(outcome, Outcome::Refused { .. }) {
             mine.successes += 1;

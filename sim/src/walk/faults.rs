@@ -1,6 +1,8 @@
 //! The plan's actions, done to whom they mean.
 
 use super::bus::leader;
+use super::roster::{Part, Wish};
+use super::serve::Whose;
 use super::{Happening, World};
 use crate::device::Device;
 use crate::history::Call;
@@ -57,32 +59,56 @@ impl World {
             Action::Transfer(this) => return self.transfer(this),
             Action::Doom(soon) => self.doom = Some(soon),
             Action::Compact => self.compact(),
+            Action::Abandon(these) => self.each(these, |world, at| {
+                world.members[at].abandoned = true;
+                world.members[at].hidden = true;
+                world.bus.abandon(at);
+            }),
+            Action::Drag(these, times) => self.each(these, |world, at| world.bus.drag(at, times)),
+            Action::Drift(these, rate) => {
+                for at in self.meant(these) {
+                    self.members[at].clock.drift(self.now, rate);
+                    // What is due may be due earlier now.
+                    self.turn(at, None)?;
+                }
+            }
+            Action::Trip(these, nth) => {
+                self.each(these, |world, at| world.members[at].trip = Some(nth));
+            }
+            Action::Rot(these) => self.each(these, World::rot),
+            Action::Spoil(these) => self.each(these, |world, at| {
+                world.members[at].device.rot_somewhere(&mut world.disks);
+            }),
+            Action::Keep(these) => self.each(these, |world, at| {
+                let member = &mut world.members[at];
+                member.kept = Some(member.device.clone());
+            }),
+            Action::Revert(these) => self.each(these, |world, at| {
+                world.end_life(at, false);
+                let member = &mut world.members[at];
+                member.device = member.kept.clone().unwrap_or_default();
+            }),
+            Action::Lie(these) => self.each(these, |world, at| {
+                world.members[at].device.lies = true;
+            }),
+            Action::Mend(these, those) => self.pairs(these, those, |world, a, b| {
+                world.bus.mend(a, b);
+                world.bus.mend(b, a);
+            }),
+            Action::Add(this) => return self.reconfigure(this, Wish::Add),
+            Action::Teach(this) => return self.reconfigure(this, Wish::Teach),
+            Action::Promote(this) => return self.reconfigure(this, Wish::Promote),
+            Action::Remove(this) => return self.reconfigure(this, Wish::Remove),
         }
         Ok(())
     }
 
     /// An action as the story tells it: whom it meant stands behind it.
     fn told(&self, action: &Action) -> String {
-        let (Action::Cut(these, _)
-        | Action::Mute(these, _)
-        | Action::Hold(these, _)
-        | Action::Hide(these)
-        | Action::Kill(these)
-        | Action::PowerOff(these)
-        | Action::Forget(these)
-        | Action::Start(these)
-        | Action::Pause(these, _)
-        | Action::Slow(these, _)
-        | Action::Break(these)
-        | Action::Fill(these)
-        | Action::Free(these)
-        | Action::Transfer(these)) = action
-        else {
-            return format!("-- {action}");
-        };
+        let Some(these) = action.whom() else { return format!("-- {action}") };
         match these {
             Target::Leader | Target::Follower => {
-                let names: Vec<String> = self.meant(*these).into_iter().map(World::name).collect();
+                let names: Vec<String> = self.meant(these).into_iter().map(World::name).collect();
                 format!("-- {action} ({})", names.join(" "))
             }
             _ => format!("-- {action}"),
@@ -138,14 +164,17 @@ impl World {
         }
     }
 
-    fn end_life(&mut self, at: usize, power: bool) {
+    pub(super) fn end_life(&mut self, at: usize, power: bool) {
         if self.stop(at, power) {
             self.links(at, false);
         }
     }
 
     pub(super) fn start_again(&mut self, at: usize) -> Result<(), Broken> {
-        if self.members[at].life.is_some() {
+        if self.members[at].life.is_some() || self.members[at].part != Part::In {
+            return Ok(());
+        }
+        if self.members[at].repair.is_some() {
             return Ok(());
         }
         // A broken disk was replaced by one with the same content, a full one stays full.
@@ -157,12 +186,20 @@ impl World {
         Ok(())
     }
 
+    /// A bit turns on a disk: one at a time, where the others can bring it back. Two damaged disks
+    /// of three are no fault that anybody survives.
+    fn rot(&mut self, at: usize) {
+        let alone = !self.is_damaged();
+        self.members[at].rot_due =
+            alone && self.newest().is_some_and(|now| now.voters().count() > 2);
+    }
+
     fn transfer(&mut self, to: Target) -> Result<(), Broken> {
         let Some(to) = self.meant(to).first().copied() else { return Ok(()) };
         let Some(from) = leader(self) else { return Ok(()) };
         let ticket = self.ticket();
         let order = Order::MoveLeader { to: World::id(to) };
-        self.admit(from, ticket, None, Input::Admin { ticket, order })
+        self.admit(from, ticket, Whose::Plan, Input::Admin { ticket, order })
     }
 
     fn compact(&mut self) {

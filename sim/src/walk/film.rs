@@ -141,7 +141,10 @@ impl World {
             Parcel::Message { message, .. } => Content::Message(message.clone()),
             Parcel::State { term, .. } => Content::State(term.0),
             // What a runtime says to its own node travels nowhere.
-            Parcel::StateSent { .. } | Parcel::Up { .. } | Parcel::Down { .. } => return,
+            Parcel::StateSent { .. }
+            | Parcel::Lost { .. }
+            | Parcel::Up { .. }
+            | Parcel::Down { .. } => return,
         };
         film.parcels.push(Sent { at: self.now, from, to, what, fate });
     }

@@ -4,7 +4,7 @@
 //!   queue ─► Happening ─► member.rs  a member is turned: step, drain, disk
 //!                     ├─► bus.rs     a message arrives, or does not
 //!                     ├─► client.rs  a client asks, hears, loses patience
-//!                     └─► faults.rs  the plan's next action
+//!                     └─► faults.rs  the plan's next action; roster.rs, who belongs
 //! ```
 //!
 //! First the storm, for as long as the plan says; then everything is healed, and in the quiet
@@ -13,26 +13,34 @@
 
 mod bus;
 mod client;
+mod clock;
 mod faults;
 mod film;
+mod lanes;
 mod member;
 mod quiet;
+mod repair;
+mod roster;
 mod serve;
+mod start;
 mod tape;
 mod watcher;
 
 use crate::history::History;
 use crate::oracle::canon::Canon;
 use crate::oracle::promise::Leaders;
+use crate::oracle::quorum::Quorum;
+use crate::oracle::storm::Events;
 use crate::oracle::versions::Versions;
-use crate::oracle::{Broken, lease, linear, watch};
+use crate::oracle::{Broken, equal, lease, linear, search, watch};
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::seen::{Place, Places};
 use bus::Bus;
 use client::Client;
-use keel_core::Instant;
-use keel_core::members::{Cluster, Member as Listed};
-use keel_core::{NodeId, disk::Lane};
+use keel_core::disk::Lane;
+use keel_core::watch::StreamId;
+use keel_core::{Instant, NodeId};
 use member::Member;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -43,10 +51,10 @@ use watcher::Watcher;
 pub use film::{Content, Fate, Role, Sent, Stand, Timeline, walk_filmed};
 pub use tape::Tape;
 
+/// Every so many-th seed's history is searched for an order, too.
+const SAMPLE: u64 = 16;
 /// The id of every simulated cluster.
 const CLUSTER: u64 = 0x6b65_656c;
-/// Happenings in a simulated second, at most: more is a storm that feeds itself.
-const EVENTS_A_SECOND: u64 = 200_000;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -61,6 +69,8 @@ pub struct Verdict {
     pub lasted: Duration,
     /// How many things happened.
     pub events: u64,
+    /// Where it has been.
+    pub places: Places,
 }
 
 /// Something that happens at a moment.
@@ -72,6 +82,8 @@ enum Happening {
     Disk { member: usize, boot: u64, lane: Lane },
     /// Something arrives at a member.
     Arrive { to: usize, what: bus::Parcel },
+    /// It had arrived while the process stood still.
+    Handed { to: usize, what: bus::Parcel },
     /// A client's next operation.
     Act { client: usize },
     /// A client's request reaches a member.
@@ -80,10 +92,14 @@ enum Happening {
     Answer { client: usize, operation: usize, outcome: crate::history::Outcome },
     /// A client gives an operation up.
     Patience { client: usize, operation: usize },
+    /// A member whose disk is damaged takes its next step back.
+    Repair { member: usize },
     /// A watcher looks whether its stream still lives.
     Watch { watcher: usize },
     /// Nobody hears a member any more.
     Silence { member: usize },
+    /// A watcher has read an answer.
+    Took { watcher: usize, stream: StreamId, bytes: usize },
     /// The plan's next action.
     Action { number: usize },
 }
@@ -122,6 +138,7 @@ struct World {
     canon: Canon,
     versions: Versions,
     leaders: Leaders,
+    quorum: Quorum,
     next_ticket: u64,
     next_lease: i64,
     /// Where lives are kept that are written down, if they are.
@@ -134,14 +151,16 @@ struct World {
     doom: Option<Duration>,
     story: Vec<String>,
     trace: u64,
-    events: u64,
+    events: Events,
+    places: Places,
 }
 
 impl World {
     fn new(plan: Plan) -> World {
         let knobs = &plan.knobs;
         let seed = knobs.seed;
-        let size = usize::try_from(knobs.members).expect("clusters are small");
+        let size = knobs.members + knobs.spare;
+        let size = usize::try_from(size).expect("clusters are small");
         let members = (0..size).map(|at| Member::new(at, knobs)).collect();
         let clients = (0..knobs.clients).map(|number| Client::new(seed, number)).collect();
         let watchers = (0..knobs.watchers).map(|number| Watcher::new(seed, number)).collect();
@@ -158,6 +177,7 @@ impl World {
             canon: Canon::default(),
             versions: Versions::default(),
             leaders: Leaders::default(),
+            quorum: Quorum::default(),
             next_ticket: 1,
             next_lease: 1,
             shelf: None,
@@ -166,14 +186,15 @@ impl World {
             doom: None,
             story: Vec::new(),
             trace: 0,
-            events: 0,
+            events: Events::default(),
+            places: Places::default(),
             plan,
         }
     }
 
     fn live(&mut self) -> Result<(), Broken> {
-        for member in 0..self.members.len() {
-            self.start(member)?;
+        for member in 0..self.first_members() {
+            self.start_again(member)?;
         }
         for client in 0..self.clients.len() {
             self.soon(Duration::from_millis(10), Happening::Act { client });
@@ -202,7 +223,8 @@ impl World {
             story: std::mem::take(&mut self.story),
             trace: self.trace,
             lasted: self.now.since(Instant(0)),
-            events: self.events,
+            events: self.events.0,
+            places: std::mem::take(&mut self.places),
         }
     }
 
@@ -215,10 +237,7 @@ impl World {
             }
             let ((at, _), happening) = next.remove_entry();
             self.now = at;
-            self.events += 1;
-            if self.events > EVENTS_A_SECOND * (1 + at.0 / 1_000_000_000) {
-                return Err(Broken::new("storm", format!("{} events by {at:?}", self.events)));
-            }
+            self.events.happen(at)?;
             self.mark(at.0);
             self.happen(happening)?;
             self.film_stands();
@@ -232,6 +251,7 @@ impl World {
             Happening::Wake { member, boot } => self.woken(member, boot),
             Happening::Disk { member, boot, lane } => self.disk_done(member, boot, lane),
             Happening::Arrive { to, what } => self.arrived(to, what),
+            Happening::Handed { to, what } => self.handed(to, what),
             Happening::Act { client } => {
                 self.act(client);
                 Ok(())
@@ -248,6 +268,7 @@ impl World {
                 self.give_up(client, operation);
                 Ok(())
             }
+            Happening::Repair { member } => self.repair(member),
             Happening::Watch { watcher } => self.look_at_stream(watcher),
             Happening::Silence { member } => {
                 if !self.quiet {
@@ -255,19 +276,27 @@ impl World {
                 }
                 Ok(())
             }
+            Happening::Took { watcher, stream, bytes } => self.took(watcher, stream, bytes),
             Happening::Action { number } => self.act_on(number),
         }
     }
 
     /// The oracles that look at everything, once all is over.
     fn judge(&mut self) -> Result<(), Broken> {
-        linear::check(&self.history, &self.canon)?;
+        for _ in 0..linear::check(&self.history, &self.canon)? {
+            self.places.saw(Place::SilentSuccess);
+        }
+        if self.plan.knobs.seed.is_multiple_of(SAMPLE) {
+            search::check(&self.history)?;
+        }
         self.versions.check()?;
         lease::check(&self.history, &self.canon, self.plan.knobs.skew)?;
         for watcher in &self.watchers {
-            watch::check(&watcher.seen, &self.canon)?;
+            for seen in watcher.done.iter().chain([&watcher.seen]) {
+                watch::check(seen, &self.canon, &self.history)?;
+            }
         }
-        self.equal()?;
+        equal::check(&self.canon, &self.stores())?;
         let line = format!(
             "{} operations, {} of them answered, revision {}",
             self.history.0.len(),
@@ -313,19 +342,5 @@ impl World {
 
     fn place(id: NodeId) -> usize {
         usize::try_from(id.0).expect("ids are small") - 1
-    }
-
-    /// Who belongs to the cluster in the beginning.
-    fn cluster(&self) -> Cluster {
-        let listed = |member: usize| {
-            let url = format!("http://{}:2380", World::name(member));
-            let peer_urls = vec![url];
-            (World::id(member), Listed { peer_urls, ..Listed::default() })
-        };
-        Cluster {
-            id: CLUSTER,
-            members: (0..self.members.len()).map(listed).collect(),
-            ..Cluster::default()
-        }
     }
 }

@@ -3,8 +3,10 @@
 use super::World;
 use super::client::QUIET_SUCCESSES;
 use crate::oracle::Broken;
+use crate::seen::Place;
 use keel_core::NodeId;
-use std::collections::{BTreeMap, BTreeSet};
+use keel_core::mvcc::View;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long the cluster may take, in elections: etcd's own pace, and room for a bad draw.
@@ -23,9 +25,13 @@ impl World {
         self.heal();
         for at in 0..self.members.len() {
             let member = &mut self.members[at];
+            member.trip = None;
+            if member.abandoned {
+                self.places.saw(Place::Abandoned);
+                continue;
+            }
             member.still = self.now;
             member.slow = Duration::ZERO;
-            member.hidden = false;
             (member.device.full, member.device.broken) = (false, false);
             self.start_again(at)?;
         }
@@ -43,8 +49,10 @@ impl World {
 
     /// Whether everything is as it should be; what is not.
     fn settled(&self) -> Result<(), String> {
-        let lives = self.members.iter().map(|member| member.life.as_ref());
-        let Some(lives) = lives.collect::<Option<Vec<_>>>() else {
+        let counted = self.counted();
+        let lives = counted.iter().map(|at| self.members[*at].life.as_ref());
+        let Some(lives) = lives.collect::<Option<Vec<_>>>().filter(|lives| !lives.is_empty())
+        else {
             return Err(String::from("a member does not live"));
         };
         let stands: Vec<_> = lives.iter().map(|life| life.node.status()).collect();
@@ -61,46 +69,27 @@ impl World {
         if applied.len() != 1 {
             return Err(format!("members have applied up to {applied:?}"));
         }
-        if let Some(asked) = lives.iter().flat_map(|life| life.asked.values()).next() {
+        if let Some(asked) = lives.iter().flat_map(|life| life.asked.open()).next() {
             return Err(format!("what was asked at {:?} is not answered", asked.since));
         }
         let state = self.canon.state();
         if let Some(key) = state.keys().find(|key| key.starts_with("leased")) {
             return Err(format!("{key:?} outlives its lease"));
         }
-        let head = self.canon.head();
-        match self.watchers.iter().position(|watcher| watcher.seen.told < head) {
-            Some(number) => Err(format!("watcher {number} is not at revision {head}")),
-            None => Ok(()),
-        }
-    }
-
-    /// All members hold the same: what was committed, and equal hashes.
-    pub(super) fn equal(&self) -> Result<(), Broken> {
-        let state = self.canon.state();
-        // Hashes are comparable where they are taken from one compaction on, as in etcd.
-        let mut hashes = BTreeMap::new();
-        for (at, member) in self.members.iter().enumerate() {
-            let life = member.life.as_ref().expect("everybody lives in the end");
-            let view = life.node.view().kv;
-            for (key, value) in &state {
-                let record = view.get(key.as_bytes());
-                let held =
-                    record.as_ref().map(|record| keel_core::mvcc::record::fields(record).value);
-                if held != Some(value.as_bytes()) {
-                    let what = format!("{} has not {value:?} at {key:?}", World::name(at));
-                    return Err(Broken::new("durable", what));
-                }
-            }
-            let hash = view.hash(view.revision()).map_err(|why| {
-                Broken::new("equal", format!("{} has no hash: {why:?}", World::name(at)))
-            })?;
-            let known = *hashes.entry((hash.revision, hash.compacted)).or_insert(hash.hash);
-            if known != hash.hash {
-                let what = format!("{} hashes to {hash:?}, another to {known}", World::name(at));
-                return Err(Broken::new("equal", what));
+        for (number, watcher) in self.watchers.iter().enumerate() {
+            if let Some(due) = watcher.seen.lacks(&self.canon) {
+                return Err(format!("watcher {number} has not heard of revision {due}"));
             }
         }
         Ok(())
+    }
+
+    /// What everybody holds in the end.
+    pub(super) fn stores(&self) -> Vec<(String, View)> {
+        let store = |at: usize| {
+            let life = self.members[at].life.as_ref().expect("everybody lives in the end");
+            (World::name(at), life.node.view().kv)
+        };
+        self.counted().into_iter().map(store).collect()
     }
 }

@@ -2,8 +2,9 @@
 //! log's bytes are etcd's, as in every member.
 
 use super::member::Life;
+use super::roster::Wish;
 use super::{Happening, World};
-use crate::history::{Call, Outcome};
+use crate::history::{Call, Outcome, beside};
 use crate::oracle::Broken;
 use bytes::Bytes;
 use keel_core::command::{Command, OpReply, Refusal, Reply};
@@ -13,11 +14,23 @@ use keel_core::{Input, Instant, Proposal, Ticket};
 use keel_proto::convert::{propose, request};
 use keel_proto::wire::etcdserverpb as pb;
 
+/// Whose question it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whose {
+    /// This client's, as this operation.
+    Client(usize, usize),
+    /// The plan's own.
+    Plan,
+    /// A change of the membership.
+    Change(Wish),
+    /// A damaged member's.
+    Repair(usize),
+}
+
 /// Who waits for a reply.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// The client's operation; nothing where the plan itself asked.
-    pub(super) operation: Option<(usize, usize)>,
+    pub(super) whose: Whose,
     /// Since when.
     pub(super) since: Instant,
 }
@@ -47,7 +60,7 @@ impl World {
             self.answer(client, operation, outcome);
             return Ok(());
         }
-        self.admit(at, ticket, Some((client, operation)), input(ticket, &call))
+        self.admit(at, ticket, Whose::Client(client, operation), input(ticket, &call))
     }
 
     /// Gives a member an input that owes a reply.
@@ -55,12 +68,12 @@ impl World {
         &mut self,
         at: usize,
         ticket: Ticket,
-        operation: Option<(usize, usize)>,
+        whose: Whose,
         input: Input,
     ) -> Result<(), Broken> {
-        let asked = Asked { operation, since: self.now };
+        let asked = Asked { whose, since: self.now };
         let life = self.members[at].life.as_mut().expect("only who lives is asked");
-        life.asked.insert(ticket, asked);
+        life.asked.ask(ticket, asked);
         self.turn(at, Some(input))
     }
 
@@ -72,14 +85,18 @@ impl World {
         ticket: Ticket,
         reply: Result<Reply, Refusal>,
     ) -> Result<(), Broken> {
-        let Some(asked) = life.asked.remove(&ticket) else {
-            let what = format!("{} answers {ticket:?}, which is owed nothing", World::name(at));
-            return Err(Broken::new("one-reply", what));
-        };
-        if let Some((client, operation)) = asked.operation {
-            let call = &self.history.0[operation].call;
-            let outcome = outcome(call, reply);
-            self.answer(client, operation, outcome);
+        let asked = life.asked.pay(ticket)?;
+        match (asked.whose, reply) {
+            (Whose::Client(client, operation), reply) => {
+                let call = &self.history.0[operation].call;
+                let outcome = outcome(call, reply);
+                self.answer(client, operation, outcome);
+            }
+            (Whose::Repair(damaged), Ok(reply)) => {
+                self.repair_hears(damaged, at, life.node.status().commit, reply);
+            }
+            (Whose::Change(wish), Ok(_)) => self.changed(wish),
+            (Whose::Repair(_) | Whose::Change(_), Err(_)) | (Whose::Plan, _) => {}
         }
         Ok(())
     }
@@ -115,6 +132,11 @@ fn input(ticket: Ticket, call: &Call) -> Input {
         }
         Call::Swap { key, from, to } => {
             let txn = swap(key, from.as_deref(), to);
+            let command = request::txn(txn.clone(), TXN_OPS_MAX).expect("it is a transaction");
+            (Command::Txn(command), pb::InternalRaftRequest { txn: Some(txn), ..none() })
+        }
+        Call::Both { key, value, other, past } => {
+            let txn = both(key, value, other, *past);
             let command = request::txn(txn.clone(), TXN_OPS_MAX).expect("it is a transaction");
             (Command::Txn(command), pb::InternalRaftRequest { txn: Some(txn), ..none() })
         }
@@ -159,6 +181,20 @@ fn swap(key: &str, from: Option<&str>, to: &str) -> pb::TxnRequest {
         success: vec![op(pb::request_op::Request::RequestPut(put))],
         failure: vec![op(pb::request_op::Request::RequestRange(range))],
     }
+}
+
+/// Put both, and read the first as it was: the whole is refused where that is forgotten.
+fn both(key: &str, value: &str, other: &str, past: i64) -> pb::TxnRequest {
+    use pb::request_op::Request;
+    let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let put = |key, value: &str| {
+        let (key, value) = (text(key), text(value));
+        Request::RequestPut(pb::PutRequest { key, value, ..Default::default() })
+    };
+    let read = pb::RangeRequest { key: text(key), revision: past, ..Default::default() };
+    let ops = [put(key, value), put(other, &beside(value)), Request::RequestRange(read)];
+    let success = ops.map(|request| pb::RequestOp { request: Some(request) }).into();
+    pb::TxnRequest { success, ..Default::default() }
 }
 
 /// A node's reply, as a client hears it.

@@ -1,12 +1,16 @@
-//! Clients that watch everything, over streams that break with their member and go on elsewhere.
+//! Clients that watch, over streams that break with their member and go on elsewhere.
 
 use super::member::Life;
 use super::{Happening, World};
 use crate::oracle::Broken;
 use crate::oracle::canon::Change;
-use crate::oracle::watch::Seen;
+use crate::oracle::watch::{Heard, Seen, Wish};
 use crate::random::Random;
+use crate::seen::Place;
+use bytes::Bytes;
+use keel_core::Event;
 use keel_core::command::Keys;
+use keel_core::mvcc::record;
 use keel_core::watch::{Answer, HubInput, StreamId, Watch};
 use std::time::Duration;
 
@@ -15,18 +19,63 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What a stream may have under way, bytes.
 const CREDIT: usize = 4 << 10;
 
+/// In the lower bits of a stream's id: whose it is.
+const WHOSE: u64 = 0xffff;
+
 /// One watcher.
 pub(super) struct Watcher {
     random: Random,
     pub(super) seen: Seen,
-    /// At which member its stream is, and in which of its lives.
-    at: Option<(usize, u64)>,
+    /// What it saw before it asked for something else.
+    pub(super) done: Vec<Seen>,
+    /// Where its stream is.
+    at: Option<At>,
+    /// How many streams it has opened.
+    opened: u64,
+}
+
+/// Where a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct At {
+    member: usize,
+    /// In which of the member's lives.
+    boot: u64,
+    stream: StreamId,
 }
 
 impl Watcher {
     pub(super) fn new(seed: u64, number: u64) -> Watcher {
-        let random = Random::stream(seed, &format!("watcher {number}"));
-        Watcher { random, seen: Seen::from(2), at: None }
+        let mut random = Random::stream(seed, &format!("watcher {number}"));
+        // The first one watches everything, from the beginning.
+        let seen = match number {
+            0 => Seen::from(2, Wish::all()),
+            _ => Seen::from(random.between(2, 40).cast_signed(), wish(&mut random)),
+        };
+        Watcher { random, seen, done: Vec::new(), at: None, opened: 0 }
+    }
+
+    /// It asks for something else, from a revision that may be forgotten or not be there yet.
+    fn begin_anew(&mut self) {
+        let from = self.seen.told + 30 - self.random.below(60).cast_signed();
+        let anew = Seen::from(from.max(2), wish(&mut self.random));
+        self.done.push(std::mem::replace(&mut self.seen, anew));
+    }
+}
+
+/// What one of many may ask for.
+fn wish(random: &mut Random) -> Wish {
+    let text = Bytes::from_static;
+    Wish {
+        keys: match random.below(4) {
+            0 => Keys::One(text(b"k0")),
+            1 => Keys::Span { from: text(b"leased"), to: text(b"leasee") },
+            2 => Keys::From(text(b"k1")),
+            _ => Keys::All,
+        },
+        no_put: random.happens(150),
+        no_delete: random.happens(150),
+        prev_kv: random.happens(500),
+        fragment: random.happens(500),
     }
 }
 
@@ -34,73 +83,157 @@ impl World {
     /// A watcher whose stream broke opens another one, wherever somebody lives.
     pub(super) fn look_at_stream(&mut self, number: usize) -> Result<(), Broken> {
         self.soon(LOOK, Happening::Watch { watcher: number });
-        let size = self.members.len() as u64;
+        let serving = self.serving();
+        let lives = self.stream_of(number).filter(|at| serving.contains(&at.member));
         let watcher = &mut self.watchers[number];
-        let lives = |(at, boot): (usize, u64)| {
-            self.members[at].life.is_some() && self.members[at].boot == boot
-        };
         // Now and then it moves on by itself: a client's connection may break at any time.
-        if watcher.at.is_some_and(lives) && !watcher.random.happens(20) {
-            return Ok(());
+        if let Some(at) = lives
+            && !watcher.random.happens(20)
+        {
+            return match watcher.random.happens(100) {
+                true => self.tell_hub(at.member, HubInput::Progress { stream: at.stream }),
+                false => Ok(()),
+            };
         }
-        if let Some((at, _)) = watcher.at.take_if(|at| lives(*at)) {
-            let clock = self.members[at].clock(self.now);
-            let life = self.members[at].life.as_mut().expect("it lives");
-            life.hub.step(clock, HubInput::Close { stream: StreamId(number as u64) });
+        watcher.seen.broke();
+        watcher.at = None;
+        if !self.quiet && number > 0 && watcher.random.happens(100) {
+            watcher.begin_anew();
         }
-        let at = usize::try_from(watcher.random.below(size)).expect("clusters are small");
+        if let Some(at) = lives {
+            self.tell_hub(at.member, HubInput::Close { stream: at.stream })?;
+        }
+        match serving.is_empty() {
+            true => Ok(()),
+            false => self.open_stream(number, &serving),
+        }
+    }
+
+    /// Opens a watcher's next stream at one of these, if that one can be reached.
+    fn open_stream(&mut self, number: usize, serving: &[usize]) -> Result<(), Broken> {
+        let watcher = &mut self.watchers[number];
+        let at = *watcher.random.pick(serving);
         let member = &self.members[at];
-        if member.hidden || member.still > self.now || member.life.is_none() {
+        let Some(life) = &member.life else { return Ok(()) };
+        if member.hidden || member.still > self.now {
             return Ok(());
         }
-        watcher.at = Some((at, member.boot));
+        if watcher.seen.told > 1 {
+            self.places.saw(Place::WatchMoved);
+        }
+        if watcher.seen.next() > life.node.view().kv.revision() + 1 {
+            self.places.saw(Place::WatchFuture);
+        }
+        watcher.opened += 1;
+        let stream = StreamId(watcher.opened * (WHOSE + 1) + number as u64);
+        watcher.at = Some(At { member: at, boot: member.boot, stream });
+        watcher.seen.opens();
+        let wish = watcher.seen.wish.clone();
         let watch = Watch {
             id: 0,
-            keys: Some(Keys::All),
+            keys: Some(wish.keys),
             start: watcher.seen.next(),
-            progress: false,
-            no_put: false,
-            no_delete: false,
-            prev_kv: false,
-            fragment: false,
+            progress: true,
+            no_put: wish.no_put,
+            no_delete: wish.no_delete,
+            prev_kv: wish.prev_kv,
+            fragment: wish.fragment,
         };
-        let clock = member.clock(self.now);
-        let mut life = self.members[at].life.take().expect("it lives");
-        let stream = StreamId(number as u64);
-        life.hub.step(clock, HubInput::Open { stream });
-        life.hub.step(clock, HubInput::Credit { stream, bytes: CREDIT });
-        life.hub.step(clock, HubInput::Create { stream, watch });
+        self.tell_hub(at, HubInput::Open { stream })?;
+        self.tell_hub(at, HubInput::Credit { stream, bytes: CREDIT })?;
+        self.tell_hub(at, HubInput::Create { stream, watch })
+    }
+
+    /// Where a watcher's stream is, if its member still lives the same life.
+    fn stream_of(&self, watcher: usize) -> Option<At> {
+        let lives = |at: &At| {
+            let member = &self.members[at.member];
+            member.life.is_some() && member.boot == at.boot
+        };
+        self.watchers[watcher].at.filter(lives)
+    }
+
+    /// Gives a member's hub an input, and carries out all that follows, once the process goes on.
+    fn tell_hub(&mut self, at: usize, input: HubInput) -> Result<(), Broken> {
+        if self.members[at].still > self.now {
+            return Ok(());
+        }
+        let clock = self.members[at].clock.at(self.now);
+        let Some(mut life) = self.members[at].life.take() else { return Ok(()) };
+        life.hub.step(clock, input);
         let delivered = self.deliver(at, &mut life);
         self.members[at].life = Some(life);
         delivered?;
         self.turn(at, None)
     }
 
+    /// A watcher has read an answer: as much may follow.
+    pub(super) fn took(
+        &mut self,
+        watcher: usize,
+        stream: StreamId,
+        bytes: usize,
+    ) -> Result<(), Broken> {
+        match self.stream_of(watcher).filter(|at| at.stream == stream) {
+            Some(at) => self.tell_hub(at.member, HubInput::Credit { stream, bytes }),
+            None => Ok(()),
+        }
+    }
+
     /// Everything that a hub has for its streams reaches the watchers.
     pub(super) fn deliver(&mut self, at: usize, life: &mut Life) -> Result<(), Broken> {
-        let clock = self.members[at].clock(self.now);
+        let clock = self.members[at].clock.at(self.now);
         while let Some(delivery) = life.hub.poll() {
-            let number = usize::try_from(delivery.stream.0).expect("watchers are few");
+            let number = usize::try_from(delivery.stream.0 & WHOSE).expect("watchers are few");
             let watcher = &mut self.watchers[number];
+            // It has turned to another stream: nobody reads this one any more.
+            if watcher.at.is_none_or(|at| at.stream != delivery.stream) {
+                continue;
+            }
             match delivery.answer {
-                Answer::Events { events, .. } => {
-                    let changes = events
-                        .iter()
-                        .map(|event| (event.revision.main, event.revision.sub, Change::of(event)));
-                    watcher.seen.heard(changes.collect())?;
+                Answer::Events { events, prev_kv, fragment } => {
+                    let changes: Vec<Heard> =
+                        events.iter().map(|event| heard(event, prev_kv)).collect();
+                    let forgotten = watcher.seen.forgotten.last();
+                    let last = |heard: &Heard| Some(&heard.at.0) == forgotten;
+                    if changes.iter().any(|heard| last(heard) && heard.change.value.is_none()) {
+                        self.places.saw(Place::DeletedAtCompaction);
+                    }
+                    if fragment {
+                        self.places.saw(Place::WatchPieces);
+                    }
+                    watcher.seen.heard(changes, fragment)?;
                 }
-                Answer::Progress => watcher.seen.progressed(delivery.revision),
+                Answer::Progress => {
+                    self.places.saw(Place::WatchProgress);
+                    watcher.seen.progressed(delivery.revision)?;
+                }
                 Answer::Canceled { compacted, .. } if compacted > 0 => {
                     // What was forgotten can be told by nobody: it begins anew behind it.
-                    watcher.seen.forgotten(compacted);
+                    self.places.saw(Place::WatchCompacted);
+                    watcher.seen.forgot(compacted);
                     watcher.at = None;
                     life.hub.step(clock, HubInput::Close { stream: delivery.stream });
                 }
                 Answer::Created | Answer::Canceled { .. } | Answer::Refused { .. } => {}
             }
             let (stream, bytes) = (delivery.stream, delivery.cost);
-            life.hub.step(clock, HubInput::Credit { stream, bytes });
+            if self.quiet || self.plan.knobs.linger.is_zero() {
+                life.hub.step(clock, HubInput::Credit { stream, bytes });
+                continue;
+            }
+            let takes = self.watchers[number].random.span(self.plan.knobs.linger);
+            self.soon(takes, Happening::Took { watcher: number, stream, bytes });
         }
         Ok(())
     }
+}
+
+/// An event as its watcher hears it.
+fn heard(event: &Event, prev_kv: bool) -> Heard {
+    let prev = event.prev.as_ref().filter(|_| prev_kv).map(|record| {
+        let fields = record::fields(record);
+        (String::from_utf8_lossy(fields.value).into_owned(), fields.modified)
+    });
+    Heard { at: (event.revision.main, event.revision.sub), change: Change::of(event), prev }
 }
