@@ -13,9 +13,10 @@ use std::time::Duration;
 /// Drive etcd servers side by side, taking turns, and print medians and ratios.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Servers as name=path; the first is compared to the second.
-    #[arg(long = "server", required = true, value_parser = name_and_path)]
-    servers: Vec<(String, PathBuf)>,
+    /// Servers as name=path, flags of its own behind the path ("ring=etcd --runtime=glommio"); the
+    /// first is compared to the second.
+    #[arg(long = "server", required = true, value_parser = program)]
+    servers: Vec<Program>,
     /// Rows to run; all when none is named. `big` and `no-leader` must be named.
     rows: Vec<String>,
     /// How many members of each server make a cluster.
@@ -44,9 +45,19 @@ struct Args {
     server_args: Vec<String>,
 }
 
-fn name_and_path(text: &str) -> Result<(String, PathBuf), String> {
-    let (name, path) = text.split_once('=').ok_or("a server is given as name=path")?;
-    Ok((name.to_owned(), PathBuf::from(path)))
+/// A server to compare.
+#[derive(Clone, Debug)]
+struct Program {
+    name: String,
+    path: PathBuf,
+    flags: Vec<String>,
+}
+
+fn program(text: &str) -> Result<Program, String> {
+    let (name, words) = text.split_once('=').ok_or("a server is given as name=path")?;
+    let mut words = words.split_whitespace().map(String::from);
+    let path = words.next().ok_or("a server has a path")?;
+    Ok(Program { name: name.to_owned(), path: path.into(), flags: words.collect() })
 }
 
 fn main() -> ExitCode {
@@ -81,14 +92,14 @@ async fn run(args: &Args) -> io::Result<()> {
 
 async fn run_in(args: &Args, base: &Path) -> io::Result<(Table, Vec<String>)> {
     let named = |row: &str| args.rows.iter().any(|wanted| wanted == row);
-    let names: Vec<String> = args.servers.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> = args.servers.iter().map(|one| one.name.clone()).collect();
     let mut table = Table::default();
     let rows: Vec<&str> =
         rows::ROWS.into_iter().filter(|row| args.rows.is_empty() || named(row)).collect();
     if !rows.is_empty() {
         let mut servers = Vec::new();
-        for (name, path) in &args.servers {
-            servers.push((name, start_cluster(args, base, name, path).await?));
+        for one in &args.servers {
+            servers.push((&one.name, start_cluster(args, base, &one.name, one).await?));
         }
         let span = Duration::from_secs(args.seconds);
         for row in rows {
@@ -104,8 +115,9 @@ async fn run_in(args: &Args, base: &Path) -> io::Result<(Table, Vec<String>)> {
         }
     }
     if named("no-leader") {
-        for (name, path) in &args.servers {
-            let mut cluster = start_cluster(args, base, &format!("{name}-leader"), path).await?;
+        for one in &args.servers {
+            let name = &one.name;
+            let mut cluster = start_cluster(args, base, &format!("{name}-leader"), one).await?;
             for _ in 0..args.rounds {
                 eprintln!("no-leader: {name}");
                 table.add("no-leader", name, failover::run(&mut cluster).await?);
@@ -113,22 +125,30 @@ async fn run_in(args: &Args, base: &Path) -> io::Result<(Table, Vec<String>)> {
         }
     }
     if named("big") {
-        for (name, path) in &args.servers {
+        for one in &args.servers {
+            let name = &one.name;
             eprintln!("big: {name}");
-            let mut server = start(args, base, &format!("{name}-big"), path).await?;
+            let mut server = start(args, base, &format!("{name}-big"), one).await?;
             table.add("big", name, big::run(&mut server, args.keys).await?);
         }
     }
     Ok((table, names))
 }
 
-async fn start_cluster(args: &Args, base: &Path, name: &str, path: &Path) -> io::Result<Cluster> {
-    let binaries = vec![path.to_path_buf(); args.members];
-    Cluster::start(&base.join(name), &binaries, args.server_core, &args.server_args).await
+async fn start_cluster(
+    args: &Args,
+    base: &Path,
+    name: &str,
+    program: &Program,
+) -> io::Result<Cluster> {
+    let binaries = vec![program.path.clone(); args.members];
+    let flags = [&args.server_args[..], &program.flags].concat();
+    Cluster::start(&base.join(name), &binaries, args.server_core, &flags).await
 }
 
-async fn start(args: &Args, base: &Path, name: &str, path: &Path) -> io::Result<Server> {
+async fn start(args: &Args, base: &Path, name: &str, program: &Program) -> io::Result<Server> {
     let dir = base.join(name);
     std::fs::create_dir_all(&dir)?;
-    Server::start(name, path, &dir, args.server_core, &args.server_args).await
+    let flags = [&args.server_args[..], &program.flags].concat();
+    Server::start(name, &program.path, &dir, args.server_core, &flags).await
 }

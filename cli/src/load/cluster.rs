@@ -24,11 +24,21 @@ impl Cluster {
         cpu: Option<usize>,
         extra: &[String],
     ) -> io::Result<Cluster> {
+        Cluster::launch(dir, Cluster::plan(dir, binaries, cpu, extra)?).await
+    }
+
+    /// How [`start`](Cluster::start) starts them, but for their `--initial-cluster`.
+    pub fn plan(
+        dir: &Path,
+        binaries: &[PathBuf],
+        cpu: Option<usize>,
+        extra: &[String],
+    ) -> io::Result<Vec<Launch>> {
         let addrs = || -> io::Result<_> { Ok((free_addr()?, free_addr()?)) };
         let addrs: Vec<(String, String)> =
             binaries.iter().map(|_| addrs()).collect::<Result<_, _>>()?;
         let launches = binaries.iter().zip(addrs).enumerate();
-        let launches = launches.map(|(nth, (binary, (client, peer)))| Launch {
+        let launch = |(nth, (binary, (client, peer))): (usize, (&PathBuf, _))| Launch {
             name: format!("m{}", nth + 1),
             binary: binary.clone(),
             dir: dir.join(format!("m{}", nth + 1)),
@@ -39,8 +49,8 @@ impl Cluster {
             state: "new",
             extra: extra.to_vec(),
             under: Vec::new(),
-        });
-        Cluster::launch(dir, launches.collect()).await
+        };
+        Ok(launches.map(launch).collect())
     }
 
     /// The same, of members that are described already but for their `--initial-cluster`.
