@@ -10,9 +10,14 @@
 //! which travel as [`bbolt`] databases. [`wal`] is etcd's log, and [`import`] makes a member of ours
 //! of an etcd member's log and database.
 //!
-//! No socket, no clock, no spawn: any runtime serves exactly the values made here.
+//! [`body`] is what a server does on every runtime: flags, log lines, the driver's steps, links to
+//! peers, recovery. It stands here because it is the same on all of them and is mostly wire.
+//!
+//! No socket, no file, no clock, no spawn: any runtime serves exactly the values made here. Where
+//! [`body`] needs one of them, it asks whoever runs it ([`body::Host`], [`body::disk::Disk`]).
 
 pub mod bbolt;
+pub mod body;
 pub mod codec;
 pub mod convert;
 pub mod desk;

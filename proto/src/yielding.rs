@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 /// Lets other tasks of the same executor run once.
-pub(crate) async fn yield_now() {
+pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
         if yielded {

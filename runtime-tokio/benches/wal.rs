@@ -9,7 +9,7 @@ use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
 use keel_core::limits::{SECTOR, SEGMENT_BYTES};
 use keel_runtime_tokio::Backend;
-use keel_runtime_tokio::data_dir::DataDir;
+use keel_runtime_tokio::DataDir;
 use keel_runtime_tokio::disk::{Disk, MapDisk};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //! second server bind silently.
 
 use crate::disk::DiskFailure;
-use crate::failure::Failure;
+use keel_proto::body::Failure;
 use rustix::fs::FlockOperation;
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -15,133 +15,24 @@ mod files;
 mod map;
 mod worker;
 
-use crate::config::Backend;
 use crate::data_dir::DataDir;
 use bytes::Bytes;
 use files::Files;
 use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
-use keel_proto::peer::{Memory, Spill};
+use keel_proto::body::config::Backend;
+pub use keel_proto::body::disk::{Completion, Disk, DiskFailure};
+use keel_proto::body::disk::{LogFiles, LogLane, MakeLane, after_a_failure};
+use keel_proto::peer::Spill;
 use map::Tail;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use worker::Worker;
 
-/// The end of a plan.
-#[derive(Debug)]
-pub struct Completion {
-    /// Which.
-    pub plan: u64,
-    /// In which lane it stood.
-    pub lane: Lane,
-    /// Whether every operation of it succeeded.
-    pub result: Result<(), DiskFailure>,
-}
-
-/// A disk that a server can live on. [`MapDisk`] is the real one; the simulator has another.
-///
-/// A disk keeps these promises, which tests/disk.rs checks:
-/// plans of one lane are done in the order of their submission, and the lanes don't wait for
-/// each other; a plan is done once its last operation is; after a failed operation nothing
-/// later in that lane succeeds.
-pub trait Disk: 'static {
-    /// The published files and their lengths, ascending. What was never published is gone.
-    ///
-    /// # Errors
-    ///
-    /// Names the directory that cannot be read.
-    fn list(&mut self) -> Result<Vec<(File, u64)>, DiskFailure>;
-
-    /// A file's first `len` bytes, which nobody may change from now on.
-    ///
-    /// # Errors
-    ///
-    /// Names the file that cannot be read, or that is shorter.
-    fn read(&mut self, file: File, len: u64) -> Result<Bytes, DiskFailure>;
-
-    /// Begins a plan. Returns at once: what can block is done elsewhere.
-    fn submit(&mut self, plan: Plan);
-
-    /// A place for bytes that come and go.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    fn spill(&mut self) -> io::Result<Box<dyn Spill>> {
-        Ok(Box::new(Memory::default()))
-    }
-
-    /// Puts everything that is there aside, where nothing looks for it, and remembers durably that
-    /// the disk is not settled. Gives back where it lies now. No plan is in flight.
-    ///
-    /// # Errors
-    ///
-    /// Names what cannot be moved.
-    fn set_aside(&mut self) -> Result<String, DiskFailure> {
-        let source = io::ErrorKind::Unsupported.into();
-        Err(DiskFailure { action: "set aside", path: String::from("everything"), source })
-    }
-
-    /// Whether something was set aside and nothing whole came in its place.
-    fn is_unsettled(&self) -> bool {
-        false
-    }
-
-    /// What is there is whole again, and durable.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    fn settled(&mut self) -> Result<(), DiskFailure> {
-        Ok(())
-    }
-
-    /// Waits for the next end of a plan; dropping the future loses nothing.
-    fn done(&mut self) -> impl Future<Output = Completion>;
-}
-
-/// An operation that failed: prints as the operator's one line.
-#[derive(Debug)]
-pub struct DiskFailure {
-    /// What was tried.
-    pub action: &'static str,
-    /// On which file or directory.
-    pub path: String,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-impl fmt::Display for DiskFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match self.source.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-            Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => {
-                "free space on that disk, then start the member again"
-            }
-            Some(rustix::io::Errno::IO) => {
-                "the disk is failing: replace it, then let the member take its state from its peers or a backup"
-            }
-            Some(rustix::io::Errno::ROFS) => {
-                "the file system is read-only: check it, then start the member again"
-            }
-            Some(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
-                "give this user the right to it, then start the member again"
-            }
-            _ => "check the disk, then start the member again",
-        };
-        write!(f, "cannot {} {}: {}; {advice}", self.action, self.path, self.source)
-    }
-}
-
-impl std::error::Error for DiskFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
-/// The real disk: a directory, two helper threads, and the log's tail in memory.
+/// The real disk: a directory, helper threads, and the log's tail in memory. It knows no executor:
+/// another runtime may lend the lane that makes commits durable.
 #[derive(Debug)]
 pub struct MapDisk {
     files: Arc<Files>,
@@ -149,7 +40,7 @@ pub struct MapDisk {
     tail: Option<Tail>,
     /// One mapping a state file, grown by mapping it anew: slices of it are chunks of the history.
     mapped: BTreeMap<File, Bytes>,
-    log: Worker,
+    log: Box<dyn LogLane>,
     bulk: Worker,
     ends: mpsc::UnboundedReceiver<Completion>,
     /// Plans of the log lane that have not ended.
@@ -165,10 +56,26 @@ impl MapDisk {
     ///
     /// Names what cannot be made or opened.
     pub fn open(dir: DataDir, backend: Backend) -> Result<MapDisk, DiskFailure> {
+        MapDisk::with_lane(dir, backend, |files, report| {
+            Ok(Box::new(Worker::start("keel-log", Lane::Log, files, report)?))
+        })
+    }
+
+    /// The same with a lane for the log that `lane` makes.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`MapDisk::open`], and what `lane` says.
+    pub fn with_lane(
+        dir: DataDir,
+        backend: Backend,
+        lane: MakeLane,
+    ) -> Result<MapDisk, DiskFailure> {
         let files = Arc::new(Files::open(dir, backend)?);
         let (report, ends) = mpsc::unbounded_channel();
-        let log = Worker::start("keel-log", Lane::Log, Arc::clone(&files), report.clone())?;
-        let bulk = Worker::start("keel-bulk", Lane::Bulk, Arc::clone(&files), report)?;
+        let shared: Arc<dyn LogFiles> = Arc::clone(&files) as _;
+        let log = lane(Arc::clone(&shared), report.clone())?;
+        let bulk = Worker::start("keel-bulk", Lane::Bulk, shared, report)?;
         let mapped = BTreeMap::new();
         Ok(MapDisk {
             files,

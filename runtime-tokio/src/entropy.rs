@@ -1,6 +1,6 @@
 //! Chance: the one file that asks the machine for entropy.
 
-use crate::Failure;
+use keel_proto::body::Failure;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 /// A seed that no other start of any member has: what the core's randomness grows from.

@@ -1,10 +1,9 @@
 //! Asks a server how it is, for whoever watches over a container that holds nothing else.
 
-use crate::config::{Config, Traffic};
-use crate::failure::Failure;
-use crate::links::http1;
-use crate::net::TcpNet;
+use crate::clock::Clock;
+use crate::net::{TcpNet, TokioHost};
 use crate::run::executor;
+use keel_proto::body::{Config, Failure, Traffic, links};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::task::LocalSet;
@@ -24,7 +23,8 @@ pub fn ask_ready(config: Config) -> Result<(), Failure> {
     let (_, listen) = pages.next().ok_or_else(|| Failure::new("it listens nowhere for pages"))?;
     let url = format!("http://{}", reached_at(listen.addr));
     let runtime = executor()?;
-    let ask = http1::get(&TcpNet, &url, "/readyz", PAGE_MAX, PATIENCE);
+    let host = TokioHost { net: TcpNet, clock: Clock::machine() };
+    let ask = links::get(&host, &url, "/readyz", PAGE_MAX, PATIENCE);
     let answer = LocalSet::new().block_on(&runtime, ask);
     answer.map(drop).map_err(|error| Failure::new(format!("{url} is not ready: {error}")))
 }

@@ -4,8 +4,8 @@
 //! is only the loop: calls of the shard's streams, batches of the driver, and time.
 
 use crate::clock::{Clock, passed};
-use crate::stop::Stop;
 use keel_core::Instant;
+use keel_proto::body::Stop;
 use std::pin::pin;
 use tokio::sync::mpsc;
 

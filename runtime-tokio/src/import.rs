@@ -10,13 +10,12 @@
 //! started on them later would know nothing of what happened since.
 
 use crate::disk::map_locked;
-use crate::failure::Failure;
-use crate::journal::Journal;
 use crate::offline::{self, Made};
 use bytes::Bytes;
 use keel_core::disk::File;
 use keel_core::planner::Options;
 use keel_proto::bbolt::Backend;
+use keel_proto::body::{Failure, Journal};
 use keel_proto::import::{Imported, import, newer_database};
 use keel_proto::peer::Spill;
 use keel_proto::wal::{Wal, parse_name};

@@ -1,6 +1,6 @@
 //! Tells systemd that the server is ready, as etcd does (`Type=notify`).
 
-use crate::journal::Journal;
+use keel_proto::body::Journal;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io;

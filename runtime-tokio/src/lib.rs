@@ -13,54 +13,42 @@
 //! A shard is a thread with a current-thread executor. Each accepts on the same port, and a
 //! connection lives and dies on the shard that accepted it. Shard 0 also carries the driver, so
 //! a lone core needs no second thread. Only [`net::Net`] and [`disk::Disk`] are traits: the
-//! simulator runs [`start`] with its own, and everything else is what production runs.
+//! simulator runs [`start`] with its own, and everything else is what production runs. What does
+//! not depend on the runtime (driver, links, recovery, log lines) lies in [`keel_proto::body`].
 //!
 //! [`offline`] is for tools: files of members that do not run. A directory that etcd left is
 //! imported before anything else (`import`).
 
-mod banner;
 pub mod clock;
-pub mod config;
-mod corruption;
-pub mod data_dir;
-mod deadline;
+mod data_dir;
 pub mod disk;
 mod driver;
 mod entropy;
-mod failure;
-mod front;
 mod gather;
+mod ground;
 mod health;
-mod heart;
 mod hub;
 mod import;
 mod init_daemon;
-mod join;
-pub mod journal;
-mod links;
 pub mod net;
-mod notes;
 pub mod offline;
 mod peers;
 mod recorder;
-mod recover;
-mod remember;
-mod repair;
 mod run;
-mod same;
 mod serve;
 mod shard;
-mod slow;
-mod stop;
 
 // Named here only so that its feature, which the core must not ask for, is on.
 use crc32fast as _;
 
-pub use config::{
+pub use data_dir::DataDir;
+pub use ground::Ground;
+pub use health::ask_ready;
+pub use import::EtcdDir;
+pub use keel_proto::body::config::{
     Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput, Recording,
     Rotation,
 };
-pub use failure::Failure;
-pub use health::ask_ready;
-pub use import::EtcdDir;
+pub use keel_proto::body::{Failure, Journal};
+pub use recorder::Recorder;
 pub use run::{Running, World, run, start};

@@ -1,5 +1,8 @@
 //! The network, as far as a server sees it: the real one, or the simulator's.
 
+use crate::clock::Clock;
+use hyper_util::rt::TokioIo;
+use keel_proto::body::Host;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -55,6 +58,36 @@ pub trait Listener: 'static {
     ///
     /// What the system says.
     fn addr(&self) -> io::Result<SocketAddr>;
+}
+
+/// What the parts that every body has get to see of this one.
+#[derive(Clone, Debug)]
+pub(crate) struct TokioHost<N> {
+    /// The way out.
+    pub(crate) net: N,
+    /// The time.
+    pub(crate) clock: Clock,
+}
+
+impl<N: Net> Host for TokioHost<N> {
+    type Stream = TokioIo<Connected<N>>;
+    type Time = Clock;
+
+    fn time(&self) -> &Clock {
+        &self.clock
+    }
+
+    async fn connect(&self, to: &str) -> io::Result<Self::Stream> {
+        Ok(TokioIo::new(self.net.connect(to).await?))
+    }
+
+    fn look_up(&self, place: &str) -> impl Future<Output = io::Result<SocketAddr>> {
+        self.net.look_up(place)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(task);
+    }
 }
 
 /// The machine's own TCP.

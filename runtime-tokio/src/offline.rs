@@ -1,17 +1,17 @@
 //! Files of members that do not run, for tools: read without a change to them, or written whole.
 
-use crate::config::Backend;
+use crate::clock::Clock;
 use crate::data_dir::DataDir;
 use crate::disk::{Disk, MapDisk, map_locked};
-use crate::failure::Failure;
-use crate::join;
-use crate::net::TcpNet;
-use crate::recover::damaged;
+use crate::net::{TcpNet, TokioHost};
 use bytes::Bytes;
-use keel_core::disk::{File, Lane};
+use keel_core::disk::File;
 use keel_core::planner::{Options, Recovered, Recovery};
 use keel_core::state::Checkpoint;
 use keel_core::{Mark, Planner, Write};
+use keel_proto::body::config::Backend;
+use keel_proto::body::disk::carry_out;
+use keel_proto::body::{Failure, damaged};
 use keel_proto::peer::Spill;
 use rustix::fs::FlockOperation;
 use std::collections::BTreeMap;
@@ -261,25 +261,6 @@ pub async fn advertised_as_listed(
     advertised: &[String],
     listed: &[String],
 ) -> Result<(), Failure> {
-    join::advertised_as_listed(&TcpNet, name, advertised, listed).await
-}
-
-/// Carries out plans until both lanes are idle.
-pub(crate) async fn carry_out<D: Disk>(disk: &mut D, planner: &mut Planner) -> Result<(), Failure> {
-    let mut plans = 0;
-    loop {
-        for lane in [Lane::Log, Lane::Bulk] {
-            while let Some(plan) = planner.poll(lane) {
-                disk.submit(plan);
-                plans += 1;
-            }
-        }
-        if plans == 0 {
-            return Ok(());
-        }
-        let end = disk.done().await;
-        end.result?;
-        plans -= 1;
-        planner.done(end.plan);
-    }
+    let host = TokioHost { net: TcpNet, clock: Clock::machine() };
+    keel_proto::body::advertised_as_listed(&host, name, advertised, listed).await
 }

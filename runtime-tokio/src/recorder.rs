@@ -17,16 +17,14 @@
 mod queue;
 mod ring;
 
-use crate::config::Recording;
-use crate::failure::Failure;
-use crate::journal::Journal;
 use keel_core::recording::Scribe;
-use keel_core::{Boot, Input, Instant, Node, Output};
+use keel_core::{Boot, Input, Instant, Node};
+use keel_proto::body::config::Recording;
+use keel_proto::body::{Config, Failure, Journal, Tape};
 use queue::{Item, Queue};
 use ring::{Full, Ring};
 use serde_json::Value;
 use std::io;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -34,24 +32,28 @@ use std::time::Duration;
 /// The thread that writes.
 const THREAD: &str = "keel-recorder";
 
-/// A node, and maybe somebody who writes down what it takes in.
-pub(crate) struct Recorded {
-    node: Node,
-    tape: Option<Tape>,
-}
-
-/// What the driver's side keeps.
-struct Tape {
+/// The driver's side of a recording.
+pub struct Recorder {
     scribe: Scribe,
     queue: Arc<Queue>,
 }
 
-/// A recorder that was opened and waits for the node's birth.
-pub(crate) struct Recorder {
-    queue: Arc<Queue>,
-}
-
 impl Recorder {
+    /// What a configuration asks for, as the parts that every body has open it.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Recorder::open`].
+    pub fn tape(
+        config: &Config,
+        run: u64,
+        epoch: Duration,
+        journal: &Journal,
+    ) -> Result<Option<Box<dyn Tape>>, Failure> {
+        let Some(told) = &config.recording else { return Ok(None) };
+        Ok(Some(Box::new(Recorder::open(told, run, epoch, journal)?)))
+    }
+
     /// Opens the directory and starts the thread. From here on a panic is written down before the
     /// process ends. `run` tells this process's files from others', `epoch` is the date at which
     /// the node's clock said zero.
@@ -59,7 +61,7 @@ impl Recorder {
     /// # Errors
     ///
     /// The directory cannot be used.
-    pub(crate) fn open(
+    pub fn open(
         told: &Recording,
         run: u64,
         epoch: Duration,
@@ -74,75 +76,35 @@ impl Recorder {
             .spawn(write)
             .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
         catch_panics(Arc::clone(&queue));
-        Ok(Recorder { queue })
+        Ok(Recorder { scribe: Scribe::new(Instant(0)), queue })
     }
 }
 
-impl Recorded {
-    /// A node is born, and recorded where there is a recorder.
-    pub(crate) fn new(
-        config: keel_core::Config,
-        boot: Boot,
-        seed: u64,
-        now: Instant,
-        recorder: Option<Recorder>,
-    ) -> Recorded {
-        let tape = recorder.map(|Recorder { queue }| {
-            queue.begin(0, |out| Scribe::birth(&config, &boot, seed, now, out));
-            Tape { scribe: Scribe::new(now), queue }
-        });
-        Recorded { node: Node::new(config, boot, seed, now), tape }
+impl Tape for Recorder {
+    fn birth(&mut self, config: &keel_core::Config, boot: &Boot, seed: u64, now: Instant) {
+        self.queue.begin(0, |out| Scribe::birth(config, boot, seed, now, out));
+        self.scribe = Scribe::new(now);
     }
 
-    /// [`Node::step`].
-    pub(crate) fn step(&mut self, now: Instant, input: Input) {
-        if let Some(tape) = &mut self.tape {
-            let Tape { scribe, queue } = tape;
-            // Before the step: it may be the node's last.
-            queue.inputs(|out| scribe.step(&self.node, now, &input, out));
+    fn step(&mut self, node: &Node, now: Instant, input: &Input) {
+        let Recorder { scribe, queue } = self;
+        queue.inputs(|out| scribe.step(node, now, input, out));
+    }
+
+    /// Where it is wanted, the recording goes on from how the node stands.
+    fn poll(&mut self, node: &Node, last: bool) {
+        let Recorder { scribe, queue } = self;
+        scribe.poll();
+        if last && queue.wants_state() && node.is_at_rest() {
+            queue.inputs(|out| scribe.rest(node, out));
+            queue.begin(scribe.steps(), |out| scribe.life(node, out));
         }
-        self.node.step(now, input);
     }
 
-    /// [`Node::poll`].
-    pub(crate) fn poll(&mut self) -> Option<Output> {
-        let output = self.node.poll();
-        if let Some(tape) = &mut self.tape {
-            tape.scribe.poll();
-            if output.is_none() && tape.queue.wants_state() && self.node.is_at_rest() {
-                tape.state(&self.node);
-            }
-        }
-        output
-    }
-}
-
-impl Tape {
-    /// The recording goes on from how the node stands.
-    fn state(&mut self, node: &Node) {
-        let Tape { scribe, queue } = self;
+    fn end(&mut self, node: &Node) {
+        let Recorder { scribe, queue } = self;
         queue.inputs(|out| scribe.rest(node, out));
-        queue.begin(scribe.steps(), |out| scribe.life(node, out));
-    }
-}
-
-impl Deref for Recorded {
-    type Target = Node;
-
-    fn deref(&self) -> &Node {
-        &self.node
-    }
-}
-
-impl Drop for Recorded {
-    /// The last word, where the end is not a panic: that one has said its own.
-    fn drop(&mut self) {
-        if let Some(Tape { scribe, queue }) = &mut self.tape
-            && !thread::panicking()
-        {
-            queue.inputs(|out| scribe.rest(&self.node, out));
-            queue.close();
-        }
+        queue.close();
     }
 }
 

@@ -1,24 +1,20 @@
 //! How a server comes up and goes down: which task runs where, in which order.
 
-use crate::banner;
 use crate::clock::Clock;
-use crate::config::{Config, Listen, Traffic};
-use crate::corruption::Corruption;
-use crate::data_dir::DataDir;
 use crate::disk::{Disk, MapDisk};
+use crate::driver;
 use crate::entropy;
-use crate::failure::Failure;
-use crate::heart::Heart;
-use crate::import::take_over;
-use crate::journal::Journal;
-use crate::net::{Net, TcpNet};
+use crate::ground::Ground;
+use crate::net::{Net, TcpNet, TokioHost};
 use crate::peers;
+use crate::recorder::Recorder;
 use crate::shard::{Calls, Shard};
-use crate::stop::Stop;
+use keel_proto::body::config::LISTEN_PEER;
+use keel_proto::body::heart::Heart;
+use keel_proto::body::{Config, Corruption, Failure, Journal, Stop, banner};
 use keel_proto::{Handle, HubHandle, Metrics, Services};
 use serde_json::Value;
 use std::ffi::OsString;
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use tokio::runtime::{Builder, Runtime};
@@ -90,20 +86,13 @@ pub async fn start<N: Net, D: Disk>(
 ///
 /// A [`Failure`] prints as the one line that the operator needs; the process exits with 1 then.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let clock = Clock::machine();
-    let journal = Journal::open(&config.log, clock)?;
-    // The directory before the ports: SO_REUSEPORT would let a second server bind.
-    let mut dir = DataDir::lock(&config.data_dir)?;
-    let runtime = executor()?;
-    banner::beginning(&journal, &config);
-    runtime.block_on(take_over(dir.path(), config.wal_dir.as_deref(), &journal))?;
-    if let Some(logs) = &config.wal_dir {
-        dir = dir.with_logs(logs)?;
-    }
+    let Ground { journal, dir } = Ground::prepare(&config)?;
     probe(&config)?;
     let disk = MapDisk::open(dir, config.backend)?;
     let init_socket = std::env::var_os("NOTIFY_SOCKET");
-    let world = World { net: TcpNet, disk, clock, seed: entropy::seed()?, journal, init_socket };
+    let (clock, seed) = (Clock::machine(), entropy::seed()?);
+    let world = World { net: TcpNet, disk, clock, seed, journal, init_socket };
+    let runtime = executor()?;
     LocalSet::new().block_on(&runtime, serve(Arc::new(config), world))
 }
 
@@ -134,23 +123,26 @@ async fn launch<N: Net, D: Disk>(
     let World { net, disk, clock, seed, journal, mut init_socket } = world;
     let (hubs, calls): (Vec<_>, Vec<_>) = (0..shards).map(|_| HubHandle::new()).unzip();
     let stop = Stop::new();
-    let heart = Heart::start(
+    let host = TokioHost { net: net.clone(), clock };
+    let tape = |run, epoch| Recorder::tape(&config, run, epoch, &journal);
+    let heart = Heart::make(
         &config,
-        net.clone(),
+        host.clone(),
         disk,
-        clock,
         seed,
         &journal,
         metrics.clone(),
         hubs.clone(),
         stop.clone(),
+        &tape,
     );
-    let (heart, peers) = heart.await?;
+    let (heart, peers, driver) = heart.await?;
+    let driver = tokio::task::spawn_local(driver::run(driver, clock));
     let handle = heart.handle.clone();
     let services =
         Services::new(handle.clone(), hubs[0].clone(), Arc::clone(&heart.info), metrics.clone());
     let checks = Corruption {
-        net: net.clone(),
+        host: host.clone(),
         me: peers.me.clone(),
         services: services.clone(),
         journal: journal.clone(),
@@ -161,7 +153,7 @@ async fn launch<N: Net, D: Disk>(
     if !config.checks.every.is_zero() {
         tokio::task::spawn_local(checks.now_and_then(config.checks.every));
     }
-    peers.serve(&net, &config, &services, clock, &journal, &stop).await?;
+    peers::serve(peers, &host, &config, &services, &journal, &stop).await?;
     let (end, ends) = mpsc::unbounded_channel();
     for (number, (hub, calls)) in hubs.into_iter().zip(calls).enumerate() {
         let services = Services::new(handle.clone(), hub, Arc::clone(&heart.info), metrics.clone());
@@ -185,7 +177,7 @@ async fn launch<N: Net, D: Disk>(
             place(shard, calls)?;
         }
     }
-    let end = tokio::task::spawn_local(supervise(heart, ends, stop.clone()));
+    let end = tokio::task::spawn_local(supervise(driver, heart.finish, ends, stop.clone()));
     Ok(Running { handle, stop, end })
 }
 
@@ -201,7 +193,8 @@ fn spawn(shard: Shard<TcpNet>, calls: Calls) -> Result<(), Failure> {
 /// Waits for the shards, then lets the driver write its last checkpoint. Whoever fails first
 /// ends everybody.
 async fn supervise(
-    mut heart: Heart,
+    mut driver: JoinHandle<Result<(), Failure>>,
+    finish: Stop,
     mut ends: mpsc::UnboundedReceiver<Result<(), Failure>>,
     stop: Stop,
 ) -> Result<(), Failure> {
@@ -209,7 +202,7 @@ async fn supervise(
     loop {
         tokio::select! {
             biased;
-            failed = &mut heart.driver => {
+            failed = &mut driver => {
                 stop.ask();
                 return joined(failed);
             }
@@ -223,8 +216,8 @@ async fn supervise(
             }
         }
     }
-    heart.finish.ask();
-    result.and(joined(heart.driver.await))
+    finish.ask();
+    result.and(joined(driver.await))
 }
 
 /// The result of a task; its panic goes on in the one who waits for it.
@@ -244,28 +237,12 @@ pub(crate) fn executor() -> Result<Runtime, Failure> {
 /// Finds a port that somebody else listens on.
 fn probe(config: &Config) -> Result<(), Failure> {
     for listen in &config.listen_peer {
-        TcpNet::probe(listen.addr).map_err(|error| peers::cannot_listen(listen, &error))?;
+        TcpNet::probe(listen.addr).map_err(|error| listen.refused(LISTEN_PEER, &error))?;
     }
     for (traffic, listen) in config.listeners() {
-        TcpNet::probe(listen.addr).map_err(|error| cannot_listen(traffic, listen, &error))?;
+        TcpNet::probe(listen.addr).map_err(|error| listen.refused(traffic.flag(), &error))?;
     }
     Ok(())
-}
-
-/// The operator's line about an address, in Go's words, which scripts look for.
-pub(crate) fn cannot_listen(traffic: Traffic, listen: &Listen, error: &io::Error) -> Failure {
-    why_not_listening(traffic.flag(), listen, error)
-}
-
-/// The same for any flag that says where to listen.
-pub(crate) fn why_not_listening(flag: &str, listen: &Listen, error: &io::Error) -> Failure {
-    let why = match error.kind() {
-        io::ErrorKind::AddrInUse => String::from("address already in use"),
-        io::ErrorKind::AddrNotAvailable => String::from("cannot assign requested address"),
-        io::ErrorKind::PermissionDenied => String::from("permission denied"),
-        _ => error.to_string(),
-    };
-    Failure::new(format!("{flag}: {}: listen tcp {}: bind: {why}", listen.url, listen.addr))
 }
 
 /// Stops the server at the first SIGTERM or SIGINT.

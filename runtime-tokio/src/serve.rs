@@ -3,17 +3,16 @@
 //! What a request means is `proto`'s business; here are the socket, the limits of the transport,
 //! and the two ways to end: a client's deadline and a graceful stop.
 
-use crate::config::Limits;
-use crate::deadline;
+use crate::clock::Clock;
 use crate::gather::gathered;
-use crate::journal::Journal;
 use crate::net::Listener;
-use crate::stop::Stop;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use keel_proto::body::config::Limits;
+use keel_proto::body::{Journal, Stop, bounded, transport};
 use prometheus::IntCounter;
 use serde_json::Value;
 use std::convert::Infallible;
@@ -23,15 +22,6 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tonic::body::Body;
-
-/// How long a client may take to send the head of an HTTP/1.1 request, as in etcd.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-
-/// What one stream may have sent before it is read: a request at its bound needs two windows.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-
-/// What all streams of a connection may have sent before it is read.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// Waits after failed accepts, doubling: out of descriptors is a state that passes.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -43,6 +33,8 @@ pub(crate) struct Door<A> {
     pub(crate) answer: A,
     /// The transport's bounds.
     pub(crate) limits: Limits,
+    /// What ends a call whose time is over.
+    pub(crate) clock: Clock,
     /// Connections open at once, at most; more wait to be accepted.
     pub(crate) connections: usize,
     /// Counts bytes that come and that go.
@@ -61,7 +53,7 @@ where
     /// Accepts until asked to stop, then waits until every connection has ended by itself. The
     /// caller bounds that wait: dropping the future closes what is still open.
     pub(crate) async fn serve<L: Listener>(self, mut listener: L) {
-        let transport = transport(&self.limits);
+        let transport = transport(&self.limits, LocalExec, TokioTimer::new());
         let mut connections = JoinSet::new();
         let mut pause = ACCEPT_PAUSE.0;
         loop {
@@ -99,11 +91,11 @@ where
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
     {
-        let answer = self.answer;
+        let (answer, clock) = (self.answer, self.clock);
         let service = service_fn(move |request| {
             let answer = answer.clone();
             // Boxed, because hyper and tokio move a stream's future several times.
-            Box::pin(async move { Ok::<_, Infallible>(deadline::bounded(request, answer).await) })
+            Box::pin(async move { Ok::<_, Infallible>(bounded(clock, request, answer).await) })
         });
         let (stream, sender) = gathered(stream, self.traffic);
         let mut connection = pin!(transport.serve_connection(TokioIo::new(stream), service));
@@ -127,24 +119,6 @@ where
             self.journal.debug("a client's connection ended with an error", &fields);
         }
     }
-}
-
-/// The transport's settings, one for all connections of a listener.
-fn transport(limits: &Limits) -> auto::Builder<LocalExec> {
-    let mut transport = auto::Builder::new(LocalExec);
-    transport.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut http2 = transport.http2();
-    http2
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.concurrent_streams)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
-    if !limits.keepalive_interval.is_zero() {
-        http2
-            .keep_alive_interval(limits.keepalive_interval)
-            .keep_alive_timeout(limits.keepalive_timeout);
-    }
-    transport
 }
 
 /// Runs a connection's streams on the thread of the connection.

@@ -1,34 +1,24 @@
 //! One thread's share of the clients: listeners, connections, services, watches.
 
-use crate::banner;
 use crate::clock::Clock;
-use crate::config::{Config, Traffic};
-use crate::failure::Failure;
 use crate::hub::{self, Turn};
 use crate::init_daemon;
-use crate::journal::Journal;
 use crate::net::Net;
-use crate::run::cannot_listen;
 use crate::serve::Door;
-use crate::stop::Stop;
-use http::{Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use keel_core::Order;
 use keel_core::limits::GRPC_OVERHEAD_BYTES;
 use keel_core::watch;
+use keel_proto::body::{Config, Failure, Journal, Stop, banner, connections};
 use keel_proto::{Handle, HubCall, HubRunner, Services};
+use rustix::process::{Resource, getrlimit};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tonic::body::Body;
 
 /// How long a shard waits before it asks again whether the member can serve.
 const READY_PAUSE: Duration = Duration::from_millis(10);
-
-/// Descriptors that are not for clients, as in etcd.
-const RESERVED_DESCRIPTORS: u64 = 150;
 
 /// Where calls to a shard's hub come out.
 pub(crate) type Calls = mpsc::UnboundedReceiver<HubCall>;
@@ -75,7 +65,7 @@ impl<N: Net> Shard<N> {
         let mut listeners = Vec::new();
         for (traffic, listen) in self.config.listeners() {
             let listener = self.net.listen(listen.addr).await;
-            let listener = listener.map_err(|error| cannot_listen(traffic, listen, &error))?;
+            let listener = listener.map_err(|error| listen.refused(traffic.flag(), &error))?;
             listeners.push((traffic, listen, listener));
         }
         tokio::task::spawn_local(self.hub(calls));
@@ -85,7 +75,8 @@ impl<N: Net> Shard<N> {
         let mut looks = JoinSet::new();
         looks.spawn_local(look_for_leader(self.services.clone(), self.config.node.election));
         let mut tasks = JoinSet::new();
-        let connections = self.connections(listeners.len());
+        let descriptors = getrlimit(Resource::Nofile).current;
+        let connections = connections(descriptors, self.shards, listeners.len());
         for (traffic, listen, listener) in listeners {
             if self.number == 0 {
                 banner::serving(&self.journal, traffic, listen);
@@ -93,11 +84,12 @@ impl<N: Net> Shard<N> {
             let services = self.services.clone();
             let answer = move |request| {
                 let services = services.clone();
-                async move { answer(&services, traffic, request).await }
+                async move { traffic.answer(&services, request).await }
             };
             let door = Door {
                 answer,
                 limits: self.config.limits.clone(),
+                clock: self.clock,
                 connections,
                 traffic: self.services.traffic(),
                 journal: self.journal.clone(),
@@ -160,14 +152,6 @@ impl<N: Net> Shard<N> {
             () = ready => true,
         }
     }
-
-    /// How many connections each listener of this shard may hold.
-    fn connections(&self, listeners: usize) -> usize {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let clients = limit.unwrap_or(u64::MAX).saturating_sub(RESERVED_DESCRIPTORS);
-        let clients = usize::try_from(clients).unwrap_or(usize::MAX);
-        (clients / self.shards / listeners.max(1)).max(1)
-    }
 }
 
 /// Looks every election timeout, for ever.
@@ -176,28 +160,4 @@ async fn look_for_leader(services: Services, every: Duration) {
         tokio::time::sleep(every).await;
         services.look_for_leader();
     }
-}
-
-/// Answers what a listener is for; the rest is not there.
-async fn answer(
-    services: &Services,
-    traffic: Traffic,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    let grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    let path = request.uri().path();
-    let health = ["/livez", "/readyz"].iter().any(|page| path.starts_with(page));
-    let there = match traffic {
-        Traffic::Both => true,
-        Traffic::Grpc => grpc,
-        Traffic::Http => !grpc,
-        Traffic::Metrics => !grpc && (path == "/metrics" || path == "/health" || health),
-    };
-    if there {
-        return services.answer(request).await;
-    }
-    let mut response = Response::new(Body::new(String::from("404 page not found\n")));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
 }

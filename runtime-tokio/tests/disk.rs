@@ -5,7 +5,7 @@ mod suite;
 use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
 use keel_runtime_tokio::Backend;
-use keel_runtime_tokio::data_dir::DataDir;
+use keel_runtime_tokio::DataDir;
 use keel_runtime_tokio::disk::{Disk, MapDisk};
 use std::path::Path;
 use std::process::Command;

@@ -11,10 +11,10 @@ use keel_proto::Handle;
 use keel_proto::convert::decode_entry;
 use keel_proto::pb::etcdserverpb as pb;
 use keel_proto::pb::mvccpb::KeyValue;
+use keel_runtime_tokio::DataDir;
+use keel_runtime_tokio::Journal;
 use keel_runtime_tokio::clock::Clock;
-use keel_runtime_tokio::data_dir::DataDir;
 use keel_runtime_tokio::disk::{Completion, Disk, DiskFailure, MapDisk};
-use keel_runtime_tokio::journal::Journal;
 use keel_runtime_tokio::net::TcpNet;
 use keel_runtime_tokio::{
     Backend, Config, Failure, Initial, Level, Limits, Listen, Log, LogFormat, World, start,

@@ -181,6 +181,7 @@ pub const FLAGS: &[Flag] = &[
     switch("self-repair", "false"),
     acts("recorder-dir", ""),
     acts("recorder-size", "1073741824"),
+    acts("runtime", "tokio"),
 ];
 
 /// A flag by its name.

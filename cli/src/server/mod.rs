@@ -1,7 +1,7 @@
 //! The server's command line.
 //!
 //! ```text
-//!   arguments, ETCD_* or a file ─► Settings (flag by flag) ─► Config (checked) ─► the runtime
+//!   arguments, ETCD_* or a file ─► Settings (flag by flag) ─► Config (checked) ─► a runtime
 //! ```
 
 mod config;
@@ -9,14 +9,16 @@ pub(crate) mod duration;
 mod file;
 pub mod flags;
 mod log;
+mod runtime;
 mod settings;
 mod urls;
 
 pub use config::config;
 pub use settings::{Refused, Settings, Wanted, help};
 
+use keel_proto::body::Failure;
 use keel_proto::service::VERSION;
-use keel_runtime_tokio::{Config, Failure};
+use runtime::Runtime;
 use std::process::ExitCode;
 
 /// Runs the server until it is asked to stop.
@@ -33,21 +35,30 @@ pub fn main() -> ExitCode {
             println!("etcd Version: {VERSION}\nkeel Version: {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
-        Ok(Wanted::Health(settings)) => return run(&settings, keel_runtime_tokio::ask_ready),
+        Ok(Wanted::Health(settings)) => {
+            return match config(&settings) {
+                Ok(config) => ended(keel_runtime_tokio::ask_ready(config)),
+                Err(refused) => refuse(&refused),
+            };
+        }
         Err(refused) => return refuse(&refused),
     };
-    run(&settings, keel_runtime_tokio::run)
+    match config(&settings).and_then(|mut config| {
+        let runtime = Runtime::of(&settings, &mut config)?;
+        Ok((runtime, config))
+    }) {
+        Ok((runtime, config)) => ended(runtime.run(config)),
+        Err(refused) => refuse(&refused),
+    }
 }
 
-/// Does something with the settings' configuration.
-fn run(settings: &Settings, act: impl FnOnce(Config) -> Result<(), Failure>) -> ExitCode {
-    match config(settings).map(act) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => {
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
             eprintln!("etcd: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.code())
         }
-        Err(refused) => refuse(&refused),
     }
 }
 

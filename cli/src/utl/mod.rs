@@ -20,8 +20,7 @@ use crate::ctl::Failed;
 use args::{Args, Command, Snapshot};
 use clap::{CommandFactory, Parser};
 use keel_runtime_tokio::clock::Clock;
-use keel_runtime_tokio::journal::Journal;
-use keel_runtime_tokio::{Level, Log, LogFormat, LogOutput};
+use keel_runtime_tokio::{Journal, Level, LogFormat};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,13 +55,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Failed> {
-    let log =
-        Log { level: Level::Info, format: LogFormat::Console, outputs: vec![LogOutput::Stderr] };
-    let journal = Journal::open(&log, Clock::machine());
+    let sink = Box::new(std::io::stderr());
     let common = Common {
         patience: go::duration("timeout", &args.timeout)?,
         write_out: args.write_out,
-        journal: journal.map_err(|failure| Failed::plain(failure.to_string()))?,
+        journal: Journal::new(Level::Info, LogFormat::Console, Clock::machine(), vec![sink]),
     };
     match args.command {
         Command::Snapshot { command: Snapshot::Status { words, wal_dir } } => {

@@ -89,6 +89,38 @@ fn either_kind_leads_and_brings_the_other_the_log_and_the_state() {
     });
 }
 
+#[cfg(feature = "glommio")]
+#[test]
+fn one_of_etcds_and_ours_on_either_runtime_lead_lag_and_die_in_turn() {
+    if let Err(failure) = keel_runtime_glommio::probe() {
+        eprintln!("SKIPPED: {failure}");
+        return;
+    }
+    with_peers(async |peers| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let binaries = [peers.etcd.clone(), ours(), ours()];
+        let plan = Cluster::plan(dir.path(), &binaries, None, &SMALL.map(String::from));
+        let mut plan = plan.expect("there are ports");
+        plan[1].extra.push(String::from("--runtime=tokio"));
+        plan[2].extra.push(String::from("--runtime=glommio"));
+        let cluster = Cluster::launch(dir.path(), plan).await;
+        let mut cluster = cluster.expect("the three form a cluster");
+        let history = History::begin(cluster.addrs(), 4);
+        for kind in 0..3 {
+            lead(&cluster, kind).await;
+            answers(&history, 50).await;
+            cluster.members[kind].kill().expect("it lives");
+            // Longer than the log goes back.
+            answers(&history, 400).await;
+            cluster.members[kind].revive().await.expect("it starts again");
+            answers(&history, 50).await;
+        }
+        let addr = cluster.addrs()[2].clone();
+        history.check(&addr).await;
+        wait_until_equal(&cluster).await;
+    });
+}
+
 #[test]
 fn a_large_state_of_etcds_is_taken_in_piece_by_piece() {
     with_peers(async |peers| {

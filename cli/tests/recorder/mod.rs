@@ -28,6 +28,7 @@
 //! `x`, and `field*3` says the field three times. Identities that no two servers share stand as
 //! names in the order of their appearance (`lease_1`), and a request can use them.
 
+mod all;
 pub(crate) mod client;
 pub(crate) mod encode;
 pub(crate) mod masks;

@@ -38,10 +38,15 @@ fn server() -> (PathBuf, bool) {
 
 /// Plays the transcript of this name and fails on every answer that differs.
 pub(crate) fn play(path: &Path) {
+    let Some(ours_with) = crate::flags() else { return };
     let (binary, record) = server();
     let mut script = Script::read(path);
     assert!(!script.blocks.is_empty(), "{} holds no exchange", path.display());
-    let server = Server::start_with(&binary, &script.flags());
+    let mut flags = script.flags();
+    if binary == ours() {
+        flags.extend(ours_with);
+    }
+    let server = Server::start_with(&binary, &flags);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let differences = runtime.block_on(async {

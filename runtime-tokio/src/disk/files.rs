@@ -1,12 +1,12 @@
 //! The five verbs, on the files of one directory. Any thread may carry them out.
 
-use super::DiskFailure;
 use super::map::write_out;
-use crate::config::Backend;
+use super::{DiskFailure, LogFiles};
 use crate::data_dir::DataDir;
 use bytes::Bytes;
 use keel_core::disk::{DiskOp, File, Lane};
 use keel_core::limits::{PAGE, SECTOR};
+use keel_proto::body::config::Backend;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IoSlice};
@@ -158,7 +158,7 @@ impl Files {
         Ok(found)
     }
 
-    /// An open file.
+    /// An open file. Who has it finds by its place in memory whether it is still the same.
     pub(super) fn handle(&self, file: File) -> Result<Arc<fs::File>, DiskFailure> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(handle) = open.get(&file) {
@@ -185,7 +185,7 @@ impl Files {
             (DiskOp::Sync { file }, _) => {
                 self.sync(*file)?;
                 if lane == Lane::Log {
-                    self.commits.fetch_add(1, Ordering::Relaxed);
+                    self.committed();
                 }
                 Ok(())
             }
@@ -338,6 +338,24 @@ fn make_homes(dir: &DataDir) -> Result<(), DiskFailure> {
 fn sync_dir(path: &Path) -> Result<(), DiskFailure> {
     let fail = |source| DiskFailure { action: "sync", path: path.display().to_string(), source };
     fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(fail)
+}
+
+impl LogFiles for Files {
+    fn carry_out(&self, lane: Lane, op: &DiskOp) -> Result<(), DiskFailure> {
+        Files::carry_out(self, lane, op)
+    }
+
+    fn handle(&self, file: File) -> Result<Arc<fs::File>, DiskFailure> {
+        Files::handle(self, file)
+    }
+
+    fn failure(&self, action: &'static str, file: File, source: io::Error) -> DiskFailure {
+        Files::failure(self, action, file, source)
+    }
+
+    fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Paces one background write.

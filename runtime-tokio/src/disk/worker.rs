@@ -1,8 +1,7 @@
 //! A lane's helper thread: the blocking calls, one plan after the other.
 
-use super::{Completion, DiskFailure, Files};
+use super::{Completion, DiskFailure, LogFiles, LogLane, after_a_failure};
 use keel_core::disk::{DiskOp, Lane};
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc as queue;
 use std::thread::{self, JoinHandle};
@@ -23,21 +22,22 @@ impl Worker {
     pub(super) fn start(
         name: &str,
         lane: Lane,
-        files: Arc<Files>,
+        files: Arc<dyn LogFiles>,
         report: mpsc::UnboundedSender<Completion>,
     ) -> Result<Worker, DiskFailure> {
         let (plans, inbox) = queue::channel();
-        let body = move || work(lane, &files, &inbox, &report);
+        let body = move || work(lane, &*files, &inbox, &report);
         let thread = thread::Builder::new().name(String::from(name)).spawn(body);
         let fail =
             |source| DiskFailure { action: "start", path: format!("the thread {name}"), source };
         Ok(Worker { plans: Some(plans), thread: Some(thread.map_err(fail)?) })
     }
+}
 
-    /// Puts a plan in line.
-    pub(super) fn submit(&mut self, plan: u64, ops: Result<Vec<DiskOp>, DiskFailure>) {
+impl LogLane for Worker {
+    fn submit(&mut self, plan: u64, rest: Result<Vec<DiskOp>, DiskFailure>) {
         let plans = self.plans.as_ref().expect("it is taken only by drop");
-        plans.send((plan, ops)).expect("the thread ends only when this end is gone");
+        plans.send((plan, rest)).expect("the thread ends only when this end is gone");
     }
 }
 
@@ -58,18 +58,14 @@ impl Drop for Worker {
 /// what a disk has lost once must not look stored because a later call went well.
 fn work(
     lane: Lane,
-    files: &Files,
+    files: &dyn LogFiles,
     inbox: &queue::Receiver<Job>,
     report: &mpsc::UnboundedSender<Completion>,
 ) {
     let mut failed = false;
     while let Ok((plan, ops)) = inbox.recv() {
         let result = if failed {
-            Err(DiskFailure {
-                action: "go on with",
-                path: String::from("a plan"),
-                source: io::Error::other("an earlier operation failed"),
-            })
+            Err(after_a_failure())
         } else {
             ops.and_then(|ops| ops.iter().try_for_each(|op| files.carry_out(lane, op)))
         };

@@ -5,10 +5,10 @@
 //! earlier lives of the member left: the process that crashed is started again before anybody
 //! looks.
 
-use crate::config::Recording;
 use crate::data_dir::lock;
-use crate::failure::Failure;
 use keel_core::recording::{FRAME_MAX, Framer, Header, Kind, Writer};
+use keel_proto::body::Failure;
+use keel_proto::body::config::Recording;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};

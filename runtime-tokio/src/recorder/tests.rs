@@ -1,17 +1,17 @@
 //! The recorder without a server around it: a member that breaks down, a thread that cannot
 //! follow, a directory that is full.
 
+use super::Recorder;
 use super::queue::{Item, Queue};
 use super::ring::{Full, Ring};
-use super::{Recorded, Recorder};
 use crate::clock::Clock;
-use crate::config::{Level, LogFormat, Recording};
-use crate::journal::Journal;
 use keel_core::entry::RawEntry;
 use keel_core::members::{Cluster, Member};
 use keel_core::node::AutoCompaction;
 use keel_core::recording::{Event, Reader, Replay, Scribe, Stream, Writer, read};
 use keel_core::{Config, Entry, Input, Instant, NodeId, Ticket};
+use keel_proto::body::config::{Level, LogFormat, Recording};
+use keel_proto::body::{Journal, Recorded};
 use keel_proto::bootstrap;
 use keel_proto::convert::decode_entry;
 use std::fs;
@@ -61,7 +61,8 @@ fn break_down(dir: &Path) {
     let recorder = recorder.expect("the directory is there");
     let cluster =
         Cluster { id: 0xc, members: [(ME, Member::default())].into(), ..Cluster::default() };
-    let mut node = Recorded::new(config(), bootstrap(&cluster), 7, Instant(0), Some(recorder));
+    let mut node =
+        Recorded::new(config(), bootstrap(&cluster), 7, Instant(0), Some(Box::new(recorder)));
     for now in 1..200 {
         while node.poll().is_some() {}
         node.step(Instant(now), Input::Tick);

@@ -1,12 +1,11 @@
 //! A door with a tiny service behind it, over real sockets on the loopback.
 
 use super::*;
-use crate::clock::Clock;
-use crate::config::{Level, LogFormat};
 use crate::net::{Net, TcpNet};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn;
+use keel_proto::body::config::{Level, LogFormat};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
@@ -46,8 +45,10 @@ fn with_door<F: Future>(client: impl FnOnce(SocketAddr, Stop) -> F) -> F::Output
         let stop = Stop::new();
         let limits = Limits::default();
         let traffic = keel_proto::Metrics::new().traffic();
-        let stop_door = stop.clone();
-        let door = Door { answer: echo, limits, connections: 2, traffic, journal, stop: stop_door };
+        let clock = Clock::machine();
+        let mine = stop.clone();
+        let door =
+            Door { answer: echo, limits, clock, connections: 2, traffic, journal, stop: mine };
         let door = tokio::task::spawn_local(door.serve(listener));
         let result = client(addr, stop.clone()).await;
         stop.ask();

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
-use keel_runtime_tokio::disk::Disk;
+use keel_proto::body::disk::Disk;
 
 const PAGE: u64 = 4096;
 const LOG: File = File::Segment(1);

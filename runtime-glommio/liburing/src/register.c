@@ -1,0 +1,1 @@
+#include "theirs/register.c"

@@ -1,0 +1,55 @@
+//! Tells systemd that the server is ready, as etcd does (`Type=notify`).
+
+use keel_proto::body::Journal;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+/// Sends `READY=1` to the socket that the init daemon named, if it named one.
+pub(crate) fn notify(journal: &Journal, socket: Option<&OsStr>) {
+    journal.info("notifying init daemon", &[]);
+    match socket.map(send).transpose() {
+        Ok(_) => journal.info("successfully notified init daemon", &[]),
+        Err(error) => {
+            journal.error(
+                "failed to notify systemd for readiness",
+                &[("error", Value::from(error.to_string()))],
+            );
+        }
+    }
+}
+
+/// A name that begins with `@` lies in Linux's abstract namespace.
+fn send(socket: &OsStr) -> io::Result<()> {
+    let sender = UnixDatagram::unbound()?;
+    match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => {
+            use std::os::linux::net::SocketAddrExt;
+            let addr = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            sender.send_to_addr(b"READY=1", &addr)?;
+        }
+        None => {
+            sender.send_to(b"READY=1", Path::new(socket))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_reaches_the_socket_that_is_named() {
+        let home = tempfile::tempdir().expect("there is room");
+        let path = home.path().join("notify");
+        let daemon = UnixDatagram::bind(&path).expect("the path is free");
+        send(path.as_os_str()).expect("the daemon listens");
+        let mut buffer = [0; 16];
+        let len = daemon.recv(&mut buffer).expect("something came");
+        assert_eq!(&buffer[..len], b"READY=1");
+    }
+}
