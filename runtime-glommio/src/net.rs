@@ -68,20 +68,15 @@ async fn resolve(place: String) -> io::Result<SocketAddr> {
     found.await.map_err(io::Error::other)?
 }
 
-/// Finds out whether somebody else listens on an address, which SO_REUSEPORT would hide.
-pub(crate) fn probe(addr: SocketAddr) -> io::Result<()> {
-    socket(addr, false).map(drop)
-}
-
 /// A bound socket. SO_REUSEADDR lets a restart bind while old connections linger.
-fn socket(addr: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
+fn socket(addr: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(addr),
         socket2::Type::STREAM,
         Some(socket2::Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
+    socket.set_reuse_port(true)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
@@ -93,7 +88,7 @@ impl Listener {
     /// Listens on an address, maybe beside other shards of this process. glommio's own `bind`
     /// leaves SO_REUSEADDR out.
     pub(crate) fn bind(addr: SocketAddr) -> io::Result<Listener> {
-        let socket = socket(addr, true)?;
+        let socket = socket(addr)?;
         socket.listen(BACKLOG)?;
         // SAFETY: the descriptor is a listening socket that was just made, and `into_raw_fd` gave
         // up its only owner: the listener is the new one.

@@ -6,7 +6,6 @@ use crate::net::{self, Ring};
 use crate::shard::{Calls, Shard};
 use crate::{driver, entropy, peers};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Task};
-use keel_proto::body::config::LISTEN_PEER;
 use keel_proto::body::disk::{Disk, DiskFailure, MakeLane};
 use keel_proto::body::heart::Heart;
 use keel_proto::body::{Config, Corruption, Failure, Host, Journal, OpenTape, Stop, banner};
@@ -41,7 +40,6 @@ pub fn run<D: Disk>(
     disk: impl FnOnce(MakeLane) -> Result<D, DiskFailure>,
     tape: OpenTape<'_>,
 ) -> Result<(), Failure> {
-    refuse_taken_ports(&config)?;
     let ring = Ring { clock: Clock::machine() };
     executor()?.run(async {
         let disk = disk(ring_lane)?;
@@ -190,17 +188,6 @@ fn executor() -> Result<LocalExecutor, Failure> {
              (`ulimit -l`), or use --runtime=tokio"
         ))
     })
-}
-
-/// Finds a port that somebody else listens on.
-fn refuse_taken_ports(config: &Config) -> Result<(), Failure> {
-    for listen in &config.listen_peer {
-        net::probe(listen.addr).map_err(|error| listen.refused(LISTEN_PEER, &error))?;
-    }
-    for (traffic, listen) in config.listeners() {
-        net::probe(listen.addr).map_err(|error| listen.refused(traffic.flag(), &error))?;
-    }
-    Ok(())
 }
 
 /// Stops the server at the first SIGTERM or SIGINT. glommio hears none, so a thread does.

@@ -9,7 +9,6 @@ use crate::net::{Net, TcpNet, TokioHost};
 use crate::peers;
 use crate::recorder::Recorder;
 use crate::shard::{Calls, Shard};
-use keel_proto::body::config::LISTEN_PEER;
 use keel_proto::body::heart::Heart;
 use keel_proto::body::{Config, Corruption, Failure, Journal, Stop, banner};
 use keel_proto::{Handle, HubHandle, Metrics, Services};
@@ -87,7 +86,6 @@ pub async fn start<N: Net, D: Disk>(
 /// A [`Failure`] prints as the one line that the operator needs; the process exits with 1 then.
 pub fn run(config: Config) -> Result<(), Failure> {
     let Ground { journal, dir } = Ground::prepare(&config)?;
-    probe(&config)?;
     let disk = MapDisk::open(dir, config.backend)?;
     let init_socket = std::env::var_os("NOTIFY_SOCKET");
     let (clock, seed) = (Clock::machine(), entropy::seed()?);
@@ -232,17 +230,6 @@ fn joined(result: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure>
 pub(crate) fn executor() -> Result<Runtime, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(format!("cannot start an executor: {error}")))
-}
-
-/// Finds a port that somebody else listens on.
-fn probe(config: &Config) -> Result<(), Failure> {
-    for listen in &config.listen_peer {
-        TcpNet::probe(listen.addr).map_err(|error| listen.refused(LISTEN_PEER, &error))?;
-    }
-    for (traffic, listen) in config.listeners() {
-        TcpNet::probe(listen.addr).map_err(|error| listen.refused(traffic.flag(), &error))?;
-    }
-    Ok(())
 }
 
 /// Stops the server at the first SIGTERM or SIGINT.

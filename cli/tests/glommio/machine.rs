@@ -7,31 +7,17 @@ use keel_proto::pb::etcdserverpb as pb;
 use prost::Message;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use tokio::net::TcpSocket;
 
 /// Several times what a ring takes in at once.
 const MANY: usize = 1000;
-
-/// A connection from an address that nobody else has: so many from the usual one would take ports
-/// that the servers of other tests want to have back when they start again.
-fn connect(to: &str) -> TcpStream {
-    block_on(async {
-        let socket = TcpSocket::new_v4().expect("there are sockets");
-        socket.bind(([127, 0, 0, 2], 0).into()).expect("every 127.x is this machine");
-        let to = to.parse().expect("an address of this machine");
-        let stream = socket.connect(to).await.expect("it listens").into_std();
-        let stream = stream.expect("the test has it alone");
-        stream.set_nonblocking(false).expect("it is open");
-        stream
-    })
-}
 
 /// Each connection waits in the ring from its first moment on, and all are answered.
 #[test]
 fn more_connections_than_a_ring_has_places_are_all_served() {
     let Some(flags) = flags() else { return };
     let server = Server::start_with(&ours(), flags);
-    let mut all: Vec<TcpStream> = (0..MANY).map(|_| connect(server.endpoint())).collect();
+    let connect = |_| TcpStream::connect(server.endpoint()).expect("it listens");
+    let mut all: Vec<TcpStream> = (0..MANY).map(connect).collect();
     for stream in &mut all {
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").expect("it is open");
     }
