@@ -25,6 +25,7 @@ mod init_daemon;
 mod net;
 mod peers;
 mod probe;
+mod pulse;
 mod run;
 mod serve;
 mod shard;

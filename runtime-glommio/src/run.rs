@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::disk::ring_lane;
 use crate::net::{self, Ring};
 use crate::shard::{Calls, Shard};
-use crate::{driver, entropy, peers};
+use crate::{driver, entropy, peers, pulse};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Task};
 use keel_proto::body::disk::{Disk, DiskFailure, MakeLane};
 use keel_proto::body::heart::Heart;
@@ -41,7 +41,7 @@ pub fn run<D: Disk>(
     tape: OpenTape<'_>,
 ) -> Result<(), Failure> {
     let ring = Ring { clock: Clock::machine() };
-    executor()?.run(async {
+    pulse::run(&executor()?, async {
         let disk = disk(ring_lane)?;
         serve(&Arc::new(config), disk, ring, &journal, tape).await
     })
@@ -137,7 +137,7 @@ async fn live<D: Disk>(
 /// Puts a shard on a thread of its own.
 fn spawn(shard: Shard, calls: Calls) -> Result<(), Failure> {
     let body = move || match executor() {
-        Ok(executor) => executor.run(shard.run(calls)),
+        Ok(executor) => pulse::run(&executor, shard.run(calls)),
         // Where nobody listens any more another shard has failed before.
         Err(failure) => drop(shard.end.send(Err(failure))),
     };
