@@ -121,36 +121,40 @@ pub(crate) struct KeepAlives {
 }
 
 async fn renew(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
-    match desk.handle.renew(LeaseId(id)).await {
-        Ok(Reply::Renew { ttl, revision, .. }) => {
-            if ttl > 0 {
-                desk.metrics.lease_renewed();
+    loop {
+        match desk.handle.renew(LeaseId(id)).await {
+            Ok(Reply::Renew { ttl, revision, .. }) => {
+                if ttl > 0 {
+                    desk.metrics.lease_renewed();
+                }
+                let header = desk.header_now(revision);
+                return Ok(pb::LeaseKeepAliveResponse { header, id, ttl });
             }
-            let header = desk.header_now(revision);
-            Ok(pb::LeaseKeepAliveResponse { header, id, ttl })
+            Ok(other) => unreachable!("a renewal is not answered with {other:?}"),
+            Err(Refusal::LeaseNotFound) => {
+                return Ok(pb::LeaseKeepAliveResponse { header: desk.header(), id, ttl: 0 });
+            }
+            Err(Refusal::NotPrimary) => {}
+            Err(refusal) => return Err(refusal::status(refusal)),
         }
-        Ok(other) => unreachable!("a renewal is not answered with {other:?}"),
-        Err(Refusal::NotPrimary) => ask_renewal(desk, id).await,
-        Err(Refusal::LeaseNotFound) => {
-            Ok(pb::LeaseKeepAliveResponse { header: desk.header(), id, ttl: 0 })
+        if let Some(response) = ask_renewal(&desk, id).await? {
+            return Ok(response);
         }
-        Err(refusal) => Err(refusal::status(refusal)),
     }
 }
 
-/// Only the leader counts time: it is asked on the client's behalf.
-async fn ask_renewal(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
+/// Only the leader counts time: it is asked on the client's behalf. Nothing where that is this
+/// member itself, which may have been elected and not be sure of it yet.
+async fn ask_renewal(desk: &Desk, id: i64) -> Result<Option<pb::LeaseKeepAliveResponse>, Status> {
     let body = pb::LeaseKeepAliveRequest { id }.encode_to_vec();
-    let header = || desk.header();
+    let renewed = |ttl| Some(pb::LeaseKeepAliveResponse { header: desk.header(), id, ttl });
     match desk.info.leader.ask("/leases", body).await.map_err(refusal::status)? {
-        Said::Mine => Box::pin(renew(desk, id)).await,
+        Said::Mine => Ok(None),
         Said::Page(StatusCode::OK, body) => {
             let said = pb::LeaseKeepAliveResponse::decode(body).map_err(undecodable)?;
-            Ok(pb::LeaseKeepAliveResponse { header: header(), id, ttl: said.ttl })
+            Ok(renewed(said.ttl))
         }
-        Said::Page(StatusCode::NOT_FOUND, _) => {
-            Ok(pb::LeaseKeepAliveResponse { header: header(), id, ttl: 0 })
-        }
+        Said::Page(StatusCode::NOT_FOUND, _) => Ok(renewed(0)),
         Said::Page(status, body) => Err(refused_by_leader(status, &body)),
     }
 }

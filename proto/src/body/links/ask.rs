@@ -37,14 +37,20 @@ pub async fn ask_leaders<H: Host>(
             let Ask { path, body, answer } = ask;
             let asked = async {
                 loop {
-                    if let Some(said) = asker.once(&path, &body).await {
+                    let said = asker.once(&path, &body).await;
+                    if let Some(Said::Page(..)) = &said {
                         return said;
                     }
+                    // Whoever leads may not be sure of it yet, this member too: who asked here
+                    // asks it next, and comes back if it refuses.
                     asker.host.time().sleep(PAUSE).await;
+                    if said.is_some() {
+                        return said;
+                    }
                 }
             };
-            let said =
-                asker.host.time().within(patience, asked).await.map_err(|_| Refusal::Timeout);
+            let said = asker.host.time().within(patience, asked).await;
+            let said = said.ok().flatten().ok_or(Refusal::Timeout);
             // The client may have gone since.
             let _ = answer.send(said);
         });
