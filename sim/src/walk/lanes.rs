@@ -117,7 +117,7 @@ impl World {
     }
 
     /// The power fails in the middle of what the disk was at.
-    pub(super) fn lose_power(&mut self, at: usize, life: Life) {
+    pub(super) fn lose_power(&mut self, at: usize, life: Box<Life>) {
         let flights = [life.log, life.bulk].into_iter().flatten();
         let under_way: Vec<DiskOp> = flights.filter_map(|mut one| one.ops.pop_front()).collect();
         if !under_way.is_empty() {

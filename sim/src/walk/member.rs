@@ -29,7 +29,7 @@ pub(super) struct Member {
     pub(super) promises: Promises,
     /// What its disk holds for certain.
     pub(super) durable: Durable,
-    pub(super) life: Option<Life>,
+    pub(super) life: Option<Box<Life>>,
     /// How often it has started.
     pub(super) boot: u64,
     pub(super) part: Part,

@@ -18,6 +18,7 @@ mod faults;
 mod film;
 mod lanes;
 mod member;
+mod queue;
 mod quiet;
 mod repair;
 mod roster;
@@ -42,7 +43,7 @@ use keel_core::disk::Lane;
 use keel_core::watch::StreamId;
 use keel_core::{Instant, NodeId};
 use member::Member;
-use std::collections::BTreeMap;
+use queue::Queue;
 use std::rc::Rc;
 use std::time::Duration;
 use tape::Shelf;
@@ -127,8 +128,7 @@ fn run(world: &mut World) -> Verdict {
 struct World {
     plan: Plan,
     now: Instant,
-    queue: BTreeMap<(Instant, u64), Happening>,
-    number: u64,
+    queue: Queue<Happening>,
     members: Vec<Member>,
     bus: Bus,
     clients: Vec<Client>,
@@ -166,8 +166,7 @@ impl World {
         let watchers = (0..knobs.watchers).map(|number| Watcher::new(seed, number)).collect();
         World {
             now: Instant(0),
-            queue: BTreeMap::new(),
-            number: 0,
+            queue: Queue::new(),
             members,
             bus: Bus::new(knobs),
             clients,
@@ -231,11 +230,7 @@ impl World {
     /// Lets happen what is due until then.
     fn run_until(&mut self, end: Instant) -> Result<(), Broken> {
         self.film_stands();
-        while let Some(next) = self.queue.first_entry() {
-            if next.key().0 > end {
-                break;
-            }
-            let ((at, _), happening) = next.remove_entry();
+        while let Some((at, happening)) = self.queue.pop_until(end) {
             self.now = at;
             self.events.happen(at)?;
             self.mark(at.0);
@@ -309,8 +304,7 @@ impl World {
 
     /// Something will happen then.
     fn at(&mut self, at: Instant, happening: Happening) {
-        self.number += 1;
-        self.queue.insert((at.max(self.now), self.number), happening);
+        self.queue.push(at.max(self.now), happening);
     }
 
     fn soon(&mut self, after: Duration, happening: Happening) {

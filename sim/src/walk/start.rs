@@ -68,7 +68,7 @@ impl World {
         let now = member.clock.at(self.now);
         let node = Taped::new(config(me, knobs), boot, seed.number(), now, self.shelf.as_ref());
         let member = &mut self.members[at];
-        member.life = Some(Life::new(node, *planner));
+        member.life = Some(Box::new(Life::new(node, *planner)));
         member.boot += 1;
         self.turn(at, None)
     }
