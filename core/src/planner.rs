@@ -13,7 +13,7 @@ use crate::limits::{GROUP_BYTES, PIECE_BYTES, SEGMENT_BYTES, STATE_BYTES};
 use crate::state::image::Image;
 use crate::state::{Checkpoint, Files, RestoredImage, Scan, Slots, read_manifest, settle_manifest};
 use crate::types::{Index, Mark, NodeId, Term};
-use crate::wal::{Log, Replay, replay};
+use crate::wal::{Log, MISSING, Replay, replay};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -106,6 +106,8 @@ pub struct Planner {
     files: Files,
     /// Files that nothing names any more.
     removals: VecDeque<File>,
+    /// Log segments that nothing needs any more since this start.
+    spent: VecDeque<File>,
     next_id: u64,
     log_flight: Option<u64>,
     bulk_flight: Option<(u64, Bulk)>,
@@ -120,7 +122,8 @@ impl Planner {
     }
 
     fn with(log: Log, files: Files, removals: VecDeque<File>) -> Planner {
-        Planner { log, files, removals, next_id: 1, log_flight: None, bulk_flight: None }
+        let spent = VecDeque::new();
+        Planner { log, files, removals, spent, next_id: 1, log_flight: None, bulk_flight: None }
     }
 
     /// Stages a write on the log lane.
@@ -160,13 +163,18 @@ impl Planner {
         Some(Plan { id, lane, ops })
     }
 
-    /// The next segment first, since commits may come to wait for it.
+    /// The next segment first, since commits may come to wait for it, and before it only what a start
+    /// left over: it is quick and makes room, and the life may be short.
     fn poll_bulk(&mut self) -> Option<(Bulk, Vec<DiskOp>)> {
+        let remove = |file| (Bulk::Remove, vec![DiskOp::Remove { file }]);
+        if let Some(file) = self.spent.pop_front() {
+            return Some(remove(file));
+        }
         if let Some(ops) = self.log.poll_spare() {
             return Some((Bulk::Spare, ops));
         }
         if let Some(file) = self.removals.pop_front() {
-            return Some((Bulk::Remove, vec![DiskOp::Remove { file }]));
+            return Some(remove(file));
         }
         Some((Bulk::State, self.files.poll()?))
     }
@@ -175,7 +183,9 @@ impl Planner {
     pub fn done(&mut self, id: u64) -> Done {
         if self.log_flight == Some(id) {
             self.log_flight = None;
-            return Done { persisted: self.log.done(), stored: None };
+            let (persisted, spent) = self.log.done();
+            self.spent.extend(spent);
+            return Done { persisted, stored: None };
         }
         let bulk = self.bulk_flight.take_if(|(flight, _)| *flight == id);
         let (_, bulk) = bulk.expect("only a plan in flight is done");
@@ -271,25 +281,31 @@ impl Recovery {
     /// What the directory held, and the planner that goes on from it in a fresh segment.
     pub fn finish(self) -> Result<(Planner, Recovered), Damage> {
         let Recovery { mut options, files, manifest, settle, segments } = self;
-        // Without any segment nothing was ever promised; a log that has lost its first one has
-        // given it up for a checkpoint.
-        let given_up = !segments.is_empty() && !segments.contains_key(&1);
-        if matches!(manifest, Some(Slots::Torn)) && given_up {
-            let why = "the only slot ever written is bad, and the log does not hold everything";
-            return Err(Damage { file: File::Manifest, at: 0, why });
-        }
         if matches!(manifest, Some(Slots::Newest(_))) && segments.is_empty() {
             // The log comes before the first checkpoint and never ends: with it went votes, and
             // entries that were acknowledged.
             return Err(Damage { file: File::Manifest, at: 0, why: "its log is gone" });
         }
         let made = manifest.is_some();
+        // A log that does not reach back to its beginning has given that up for a checkpoint.
+        let lost = match &manifest {
+            Some(Slots::Torn) => {
+                Some("the only slot ever written is bad, and the log does not hold everything")
+            }
+            None if files.keys().any(|file| matches!(file, File::State(_))) => {
+                Some("it is gone, and the log does not hold everything")
+            }
+            _ => None,
+        };
         let scan = match manifest {
             Some(Slots::Newest(scan)) => Some(scan),
             Some(Slots::Empty | Slots::Torn) | None => None,
         };
         let stored = scan.as_ref().map_or((Index(0), Term(0)), Scan::stored);
-        let log = replay(&segments, stored)?;
+        let log = replay(&segments, stored).map_err(|damage| match lost {
+            Some(why) if damage.why == MISSING => Damage { file: File::Manifest, at: 0, why },
+            _ => damage,
+        })?;
         let owner = log.owner.or(scan.as_ref().map(Scan::owner));
         check_owner(&mut options, owner, &log, scan.as_ref())?;
         let (checkpoint, state, named) = match scan {

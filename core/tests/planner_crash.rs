@@ -162,3 +162,31 @@ fn what_is_dead_leaves_the_directory() {
         assert!(segments <= 6, "{segments} segments are left");
     }
 }
+
+/// A member that is started and killed again and again, before any checkpoint.
+#[test]
+fn many_short_lives_leave_few_segments() {
+    for seed in 0..50 {
+        let mut dice = Dice::new(seed);
+        let mut world = World::new(options());
+        for life in 0..60 {
+            live(&mut world, if life % 3 == 0 { NewTerm } else { Append(1, 40) });
+            for _ in 0..dice.below(8) {
+                world.step(Lane::Log);
+            }
+            for _ in 0..2 {
+                world.step(Lane::Bulk);
+            }
+            match dice.below(4) {
+                0 => world.runner.disk.kill(),
+                1 => world.crash(Keep::Old, &mut dice),
+                2 => world.crash(Keep::New, &mut dice),
+                _ => world.crash(Keep::Any, &mut dice),
+            }
+            world.restart().expect("a crash is no damage");
+            let files = world.runner.disk.files();
+            let segments = files.iter().filter(|(file, _)| file.name().ends_with(".log")).count();
+            assert!(segments <= 6, "life {life} of {seed} has {segments} segments");
+        }
+    }
+}

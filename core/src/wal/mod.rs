@@ -35,10 +35,10 @@ mod tests;
 
 pub(crate) use record::{checksum, index, round_up};
 pub use recovery::{Held, held};
-pub(crate) use recovery::{Replay, replay};
+pub(crate) use recovery::{MISSING, Replay, replay};
 
 use crate::disk::{DiskOp, File};
-use crate::entry::{Entry, HardState, Payload, Write};
+use crate::entry::{Entry, HardState, Payload, RawEntry, Write};
 use crate::limits::{PAGE, SECTOR};
 use crate::planner::Options;
 use crate::types::{Index, Mark, Term};
@@ -98,6 +98,8 @@ struct Flight {
     mark: Option<Mark>,
     /// Where the tail's synced end is once it is done.
     synced: u64,
+    /// Whether the log stands whole in this batch.
+    restated: bool,
 }
 
 /// The planner of the log.
@@ -132,6 +134,10 @@ pub(crate) struct Log {
     fresh: bool,
     /// After a restart: the entries in the segments before it are void.
     anew: bool,
+    /// After a restart with more segments than are kept: what is still needed of them. The fresh
+    /// segment begins with it, so that they may go: lives that end before their first checkpoint
+    /// would leave one each.
+    restated: Vec<Record>,
     /// The terms of the staged log's entries: where each begins, as far back as is known.
     terms: VecDeque<(Index, Term)>,
     /// A checkpoint was staged that holds other entries than the log: it begins anew there.
@@ -159,6 +165,7 @@ impl Log {
             settle: Vec::new(),
             fresh: false,
             anew: false,
+            restated: Vec::new(),
             terms: VecDeque::new(),
             replaced: None,
         }
@@ -190,6 +197,7 @@ impl Log {
             settle,
             fresh,
             anew: replay.anew,
+            restated: restated(&options, replay),
             terms: replay.entries.iter().map(|entry| (entry.index, entry.term)).fold(
                 VecDeque::new(),
                 |mut terms, (index, term)| {
@@ -270,6 +278,7 @@ impl Log {
         if bytes == 0 && !self.fresh {
             return Some(self.nothing(count));
         }
+        let bytes = bytes + self.restated.iter().map(Record::bytes).sum::<u64>();
         let full = self.tail.is_none_or(|tail| tail.at + batch_bytes(bytes) > tail.len);
         if full && self.spare == Spare::Coming {
             return None; // The bulk lane publishes it soon.
@@ -301,7 +310,7 @@ impl Log {
     fn nothing(&mut self, count: usize) -> Vec<DiskOp> {
         let mark = self.staged.drain(..count).map(|staged| staged.mark).next_back();
         let synced = self.tail.map_or(0, |tail| tail.synced);
-        self.flight = Some(Flight { mark, synced });
+        self.flight = Some(Flight { mark, synced, restated: false });
         Vec::new()
     }
 
@@ -337,6 +346,7 @@ impl Log {
             node: self.options.node,
             hard: self.hard_written,
             anew: core::mem::take(&mut self.anew),
+            restated: !self.restated.is_empty(),
         };
         ops.push(DiskOp::Write { file, at: 0, bytes: vec![header.encode()] });
         if !mutant!(HeaderUnsynced) {
@@ -350,7 +360,9 @@ impl Log {
     /// Writes the first `count` staged writes behind what is written, and syncs if raft rests
     /// on any of them.
     fn write_batch(&mut self, count: usize, ops: &mut Vec<DiskOp>) {
-        let (mut records, mut mark, mut binding) = (Vec::new(), None, false);
+        let mut records = core::mem::take(&mut self.restated);
+        let restated = !records.is_empty();
+        let (mut mark, mut binding) = (None, restated);
         for staged in self.staged.drain(..count) {
             records.extend(staged.records);
             binding |= staged.binding;
@@ -372,17 +384,19 @@ impl Log {
                 synced = batch.end;
             }
         }
-        self.flight = Some(Flight { mark, synced });
+        self.flight = Some(Flight { mark, synced, restated });
     }
 
-    /// The operations in flight are done: the highest mark that is durable now.
-    pub(crate) fn done(&mut self) -> Option<Mark> {
+    /// The operations in flight are done: the highest mark that is durable now, and segments that
+    /// nothing rests on any more.
+    pub(crate) fn done(&mut self) -> (Option<Mark>, Vec<File>) {
         let flight = self.flight.take().expect("the planner knows what is in flight");
         if let Some(tail) = &mut self.tail {
             tail.synced = flight.synced;
             self.begun = tail.number;
         }
-        flight.mark
+        let spent = if flight.restated { self.give_up(|_| true) } else { Vec::new() };
+        (flight.mark, spent)
     }
 
     /// The next segment, made ahead on the bulk lane as soon as the one before it is begun: a
@@ -412,21 +426,40 @@ impl Log {
         while self.terms.get(1).is_some_and(|&(first, _)| first <= index) {
             self.terms.pop_front();
         }
-        let mut released = Vec::new();
+        self.give_up(|next| next.first <= index || mutant!(ReleasesTooMuch))
+    }
+
+    /// Gives up the oldest segments, each while the one after it says so, but never the newest
+    /// `segments_kept`.
+    fn give_up(&mut self, may: impl Fn(&Segment) -> bool) -> Vec<File> {
+        let mut spent = Vec::new();
         if self.options.segments_kept == 0 {
-            return released;
+            return spent;
         }
         while self.segments.len() > self.options.segments_kept
-            && self
-                .segments
-                .get(1)
-                .is_some_and(|next| next.first <= index || mutant!(ReleasesTooMuch))
+            && self.segments.get(1).is_some_and(&may)
         {
             let segment = self.segments.pop_front().expect("it has a second one");
-            released.push(File::Segment(segment.number));
+            spent.push(File::Segment(segment.number));
         }
-        released
+        spent
     }
+}
+
+/// The log behind the checkpoint, as a fresh segment begins with it where there are more segments
+/// than are kept: nothing where that is not so, or where it would not fit one segment.
+fn restated(options: &Options, replay: &Replay) -> Vec<Record> {
+    if options.segments_kept == 0 || replay.segments.len() <= options.segments_kept {
+        return Vec::new();
+    }
+    let entries = replay.entries.iter().map(|entry| {
+        let RawEntry { term, index, kind, bytes } = entry.clone();
+        Record::Entry(term, index, kind, bytes)
+    });
+    let records: Vec<Record> = [Record::Restart(replay.base)].into_iter().chain(entries).collect();
+    let bytes = records.iter().map(Record::bytes).sum();
+    let fits = FIRST_BATCH + batch_bytes(bytes) <= options.segment_bytes;
+    if fits { records } else { Vec::new() }
 }
 
 /// Notes an entry behind the last.

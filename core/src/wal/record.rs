@@ -73,6 +73,8 @@ pub(super) struct SegmentHeader {
     pub hard: HardState,
     /// Whether all entries before it are void: a checkpoint holds other ones.
     pub anew: bool,
+    /// Whether its first batch begins the log anew with all that is still needed.
+    pub restated: bool,
 }
 
 /// Bytes of a segment's header that its checksum covers; the checksum follows.
@@ -92,7 +94,8 @@ impl SegmentHeader {
         out.extend_from_slice(&self.hard.term.0.to_le_bytes());
         out.extend_from_slice(&self.hard.vote.0.to_le_bytes());
         out.extend_from_slice(&self.hard.commit.0.to_le_bytes());
-        out.extend_from_slice(&u64::from(self.anew).to_le_bytes());
+        let flags = u64::from(self.anew) | u64::from(self.restated) << 1;
+        out.extend_from_slice(&flags.to_le_bytes());
         let crc = checksum(0, &[&out]);
         out.extend_from_slice(&crc.to_le_bytes());
         out.resize(SECTOR, 0);
@@ -121,8 +124,11 @@ impl SegmentHeader {
                 vote: NodeId(reader.u64().ok_or(SHORT)?),
                 commit: index(&mut reader).ok_or(SHORT)?,
             },
-            anew: reader.u64().ok_or(SHORT)? != 0,
+            anew: false,
+            restated: false,
         };
+        let flags = reader.u64().ok_or(SHORT)?;
+        let header = SegmentHeader { anew: flags & 1 != 0, restated: flags & 2 != 0, ..header };
         let crc = reader.u32().ok_or(SHORT)?;
         let covered = Reader::new(bytes).take(HEADER_COVERED).ok_or(SHORT)?;
         if checksum(0, &[covered]) != crc {

@@ -10,6 +10,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// Why a log that does not reach back far enough is refused.
+pub(crate) const MISSING: &str = "a segment of the log is missing";
+
 /// What a log says.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
@@ -113,12 +116,22 @@ pub(crate) fn replay(
     replay.segments =
         kept.iter().map(|header| Segment { number: header.number, first: header.first }).collect();
     // The entry at the checkpoint's index tells whether what follows it has the same past.
-    let at = |index: Index| kept.iter().rposition(|header| header.first <= index);
+    let firsts: Vec<Index> =
+        kept.iter().map(|header| holds_from(header, &segments[&header.number])).collect();
+    let at = |index: Index| firsts.iter().rposition(|&first| first <= index);
     let from = at(stored.0).or(at(stored.0.next()));
     let from = from.ok_or_else(|| {
         let file = File::Segment(kept[0].number.saturating_sub(1));
-        let missing = Damage { file, at: 0, why: "a segment of the log is missing" };
-        broken.filter(|damage| damage.file == file).unwrap_or(missing)
+        let before = broken.filter(|damage| damage.file == file);
+        // What a segment restated, those before it need not hold any more.
+        let broken = |header: &&SegmentHeader| {
+            header.restated && first_batch(header, &segments[&header.number]).is_none()
+        };
+        let restated = kept.iter().rfind(broken).map(|header| {
+            let why = "a bad record, and no segment before it holds the same";
+            Damage { file: File::Segment(header.number), at: FIRST_BATCH, why }
+        });
+        before.or(restated).unwrap_or(Damage { file, at: 0, why: MISSING })
     })?;
     replay.base = kept[from].first.prev();
     replay.chain = kept[from].chain;
@@ -127,6 +140,21 @@ pub(crate) fn replay(
     }
     check(&mut replay, stored)?;
     Ok(replay)
+}
+
+/// The index from which on a segment needs none before it: where it was begun with the log restated,
+/// and that is whole, it lies before the entries that come next.
+fn holds_from(header: &SegmentHeader, bytes: &Bytes) -> Index {
+    let batch = if header.restated { first_batch(header, bytes) } else { None };
+    match batch.and_then(|records| records.into_iter().next()) {
+        Some(Record::Restart(base)) => header.first.min(base.next()),
+        _ => header.first,
+    }
+}
+
+fn first_batch(header: &SegmentHeader, bytes: &Bytes) -> Option<Vec<Record>> {
+    let batch = decode_batch(bytes, FIRST_BATCH, header.chain, header.seed());
+    batch.map(|(_, records, _)| records)
 }
 
 /// The headers of the newest segments without a gap, and what is wrong right before them. What
@@ -155,7 +183,7 @@ fn unbroken(
     let mut ahead = segments.range(last + 1..).map(|(&number, _)| number).zip(last + 1..);
     if let Some((_, missing)) = ahead.find(|(number, expected)| number != expected) {
         let file = File::Segment(missing);
-        bad = bad.or(Some(Damage { file, at: 0, why: "a segment of the log is missing" }));
+        bad = bad.or(Some(Damage { file, at: 0, why: MISSING }));
     }
     bad.map_or(Ok((kept, broken)), Err)
 }

@@ -55,6 +55,7 @@ fn header(number: u64, first: u64, chain: u32, before_end: u64) -> SegmentHeader
         node,
         hard,
         anew: false,
+        restated: false,
     }
 }
 
