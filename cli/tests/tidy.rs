@@ -192,9 +192,9 @@ fn the_arrows_point_one_way() {
     }
     assert!(!dependencies("proto").contains("keel-runtime"), "proto knows no runtime");
     for (runtime, other) in [("runtime-tokio", "glommio"), ("runtime-glommio", "runtime-tokio")] {
-        let known = dependencies(runtime);
+        let known = known(runtime);
         assert!(!known.contains("keel-cli"), "a runtime knows no command");
-        assert!(!known.contains(other), "the runtimes don't know each other");
+        assert!(!known.contains(other), "the runtimes don't know each other, in tests neither");
     }
     let entry = fs::read_to_string(root().join("core/src/lib.rs")).expect("the core's entry");
     assert!(entry.contains("#![no_std]") && entry.contains("#![forbid(unsafe_code)]"));

@@ -19,9 +19,7 @@
 mod clock;
 mod disk;
 mod driver;
-mod entropy;
 mod gather;
-mod init_daemon;
 mod net;
 mod peers;
 mod probe;
@@ -35,4 +33,5 @@ use crc32fast as _;
 
 pub use disk::ring_lane;
 pub use probe::probe;
-pub use run::run;
+pub use run::{Lent, run};
+pub use shard::Ready;

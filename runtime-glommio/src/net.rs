@@ -48,7 +48,7 @@ impl Host for Ring {
         }
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    fn spawn(&self, task: impl Future<Output: 'static> + 'static) {
         glommio::spawn_local(task).detach();
     }
 }

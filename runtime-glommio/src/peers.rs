@@ -1,13 +1,13 @@
 //! The port for peers: on shard 0, beside the driver, from before the first election on.
 
 use crate::net::{Listener, Ring};
-use crate::serve::Door;
+use crate::serve::serve as accept;
 use http::Request;
 use hyper::body::Incoming;
 use keel_proto::Services;
 use keel_proto::body::config::{LISTEN_PEER, Limits};
 use keel_proto::body::peers::{CONNECTIONS, Peers, uncounted};
-use keel_proto::body::{Config, Failure, Host, Journal, Stop};
+use keel_proto::body::{Config, Door, Failure, Host, Journal, Stop};
 
 /// Listens, and serves beside the caller until asked to stop.
 pub(crate) fn serve(
@@ -30,13 +30,13 @@ pub(crate) fn serve(
         let door = Door {
             answer,
             limits: Limits::default(),
-            ring,
+            host: ring,
             connections: CONNECTIONS,
             traffic: uncounted()?,
             journal: journal.clone(),
             stop: stop.clone(),
         };
-        ring.spawn(door.serve(listener));
+        ring.spawn(accept(door, listener));
         let fields = [("address", listen.addr.to_string().into())];
         journal.info("serving peer traffic", &fields);
     }

@@ -3,11 +3,12 @@
 use crate::clock::Clock;
 use crate::disk::ring_lane;
 use crate::net::{self, Ring};
-use crate::shard::{Calls, Shard};
-use crate::{driver, entropy, peers, pulse};
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Task};
+use crate::shard::{Calls, Ready, Shard};
+use crate::{driver, peers, pulse};
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use keel_proto::body::disk::{Disk, DiskFailure, MakeLane};
 use keel_proto::body::heart::Heart;
+use keel_proto::body::shard;
 use keel_proto::body::{Config, Corruption, Failure, Host, Journal, OpenTape, Stop, banner};
 use keel_proto::{HubHandle, Metrics, Services};
 use serde_json::Value;
@@ -26,9 +27,23 @@ const PREEMPT: Duration = Duration::from_millis(3);
 /// Memory that is registered with each ring for direct reads and writes, which nothing here does.
 const IO_MEMORY: usize = 64 * 1024;
 
+/// What whoever starts a server lends it.
+pub struct Lent<'a, D> {
+    /// Where lines go.
+    pub journal: Journal,
+    /// The disk, or what opens it with a lane of this runtime's for its log; whoever lends it holds
+    /// the locks of its directory.
+    pub disk: D,
+    /// Opens the flight recorder.
+    pub tape: OpenTape<'a>,
+    /// What the core's randomness grows from.
+    pub seed: u64,
+    /// What hears that the server is ready.
+    pub ready: Ready,
+}
+
 /// Serves until SIGTERM or SIGINT, then stops gracefully. Blocks the thread that calls it. The
-/// caller has asked [`probe`](crate::probe), and holds the locks of the directory in which `disk`
-/// opens a disk, with a lane of this runtime's for its log; `tape` opens the flight recorder.
+/// caller has asked [`probe`](crate::probe), and lends what knows no executor.
 ///
 /// # Errors
 ///
@@ -36,31 +51,29 @@ const IO_MEMORY: usize = 64 * 1024;
 /// then.
 pub fn run<D: Disk>(
     config: Config,
-    journal: Journal,
-    disk: impl FnOnce(MakeLane) -> Result<D, DiskFailure>,
-    tape: OpenTape<'_>,
+    lent: Lent<'_, impl FnOnce(MakeLane) -> Result<D, DiskFailure>>,
 ) -> Result<(), Failure> {
     let ring = Ring { clock: Clock::machine() };
     pulse::run(&executor()?, async {
-        let disk = disk(ring_lane)?;
-        serve(&Arc::new(config), disk, ring, &journal, tape).await
+        let Lent { journal, disk, tape, seed, ready } = lent;
+        let lent = Lent { journal, disk: disk(ring_lane)?, tape, seed, ready };
+        serve(&Arc::new(config), lent, ring).await
     })
 }
 
 /// The life of a server, on the thread of shard 0.
 async fn serve<D: Disk>(
     config: &Arc<Config>,
-    disk: D,
+    lent: Lent<'_, D>,
     ring: Ring,
-    journal: &Journal,
-    tape: OpenTape<'_>,
 ) -> Result<(), Failure> {
+    let journal = lent.journal.clone();
     let stop = Stop::new();
     hear_signals(stop.clone(), journal.clone())?;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = config.shards.unwrap_or(cores).max(1);
-    let result = live(config, disk, ring, journal, shards, &stop, tape).await;
-    banner::closed(journal, config);
+    let result = live(config, lent, ring, shards, &stop).await;
+    banner::closed(&journal, config);
     result
 }
 
@@ -68,24 +81,22 @@ async fn serve<D: Disk>(
 /// then waits for their end.
 async fn live<D: Disk>(
     config: &Arc<Config>,
-    disk: D,
+    lent: Lent<'_, D>,
     ring: Ring,
-    journal: &Journal,
     shards: usize,
     stop: &Stop,
-    tape: OpenTape<'_>,
 ) -> Result<(), Failure> {
+    let Lent { journal, disk, tape, seed, ready } = lent;
+    let mut ready = Some(ready);
     let metrics = Metrics::new();
     metrics.register(prometheus::process_collector::ProcessCollector::for_self());
-    let mut init_socket = std::env::var_os("NOTIFY_SOCKET");
-    let seed = entropy::seed()?;
     let (hubs, calls): (Vec<_>, Vec<_>) = (0..shards).map(|_| HubHandle::new()).unzip();
     let heart = Heart::make(
         config,
         ring,
         disk,
         seed,
-        journal,
+        &journal,
         metrics.clone(),
         hubs.clone(),
         stop.clone(),
@@ -108,7 +119,7 @@ async fn live<D: Disk>(
     if !config.checks.every.is_zero() {
         ring.spawn(checks.now_and_then(config.checks.every));
     }
-    peers::serve(peers, ring, config, &services(hubs[0].clone()), journal, stop)?;
+    peers::serve(peers, ring, config, &services(hubs[0].clone()), &journal, stop)?;
     let (end, ends) = mpsc::unbounded_channel();
     for (number, (hub, calls)) in hubs.into_iter().zip(calls).enumerate() {
         let shard = Shard {
@@ -120,7 +131,7 @@ async fn live<D: Disk>(
             services: services(hub),
             seed: seed.wrapping_add(number as u64),
             journal: journal.clone(),
-            init_socket: init_socket.take(),
+            ready: ready.take(),
             stop: stop.clone(),
             end: end.clone(),
         };
@@ -131,7 +142,7 @@ async fn live<D: Disk>(
         }
     }
     drop(end);
-    supervise(driver, &heart.finish, ends, stop).await
+    shard::supervise(driver, &heart.finish, ends, stop).await
 }
 
 /// Puts a shard on a thread of its own.
@@ -143,36 +154,6 @@ fn spawn(shard: Shard, calls: Calls) -> Result<(), Failure> {
     };
     let thread = thread::Builder::new().name(String::from("keel-shard")).spawn(body);
     thread.map(drop).map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
-}
-
-/// Waits for the shards, then lets the driver write its last checkpoint. Whoever fails first
-/// ends everybody.
-async fn supervise(
-    mut driver: Task<Result<(), Failure>>,
-    finish: &Stop,
-    mut ends: mpsc::UnboundedReceiver<Result<(), Failure>>,
-    stop: &Stop,
-) -> Result<(), Failure> {
-    let mut result = Ok(());
-    loop {
-        tokio::select! {
-            biased;
-            failed = &mut driver => {
-                stop.ask();
-                return failed;
-            }
-            end = ends.recv() => match end {
-                Some(Ok(())) => {}
-                Some(Err(failure)) => {
-                    stop.ask();
-                    result = result.and(Err(failure));
-                }
-                None => break,
-            }
-        }
-    }
-    finish.ask();
-    result.and(driver.await)
 }
 
 /// A thread's executor and its rings.

@@ -1,27 +1,23 @@
 //! One thread's share of the clients: listeners, connections, services, watches.
 
 use crate::clock::Alarm;
-use crate::init_daemon;
 use crate::net::{Listener, Ring};
-use crate::serve::Door;
-use keel_core::limits::GRPC_OVERHEAD_BYTES;
-use keel_core::{Order, watch};
+use crate::serve::serve;
+use keel_proto::body::shard::{self, look_for_leader};
 use keel_proto::body::{
-    Config, Failure, Host, Journal, Stop, Time, banner, connections, yield_now,
+    Config, Door, Failure, Host, Journal, Stop, Time, banner, connections, yield_now,
 };
-use keel_proto::{Handle, HubCall, HubRunner, Services};
+use keel_proto::{Handle, HubCall, Services};
 use rustix::process::{Resource, getrlimit};
-use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// How long a shard waits before it asks again whether the member can serve.
-const READY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Calls that a hub takes before others of its thread get their turn: this executor has no budget
 /// that would end a loop whose channel is never empty.
 const CALLS_MAX: usize = 64;
+
+/// What hears that the server is ready.
+pub type Ready = Box<dyn FnOnce() + Send>;
 
 /// Where calls to a shard's hub come out.
 pub(crate) type Calls = mpsc::UnboundedReceiver<HubCall>;
@@ -44,8 +40,8 @@ pub(crate) struct Shard {
     pub(crate) seed: u64,
     /// Where its lines go.
     pub(crate) journal: Journal,
-    /// Where the init daemon wants to hear of the first shard.
-    pub(crate) init_socket: Option<OsString>,
+    /// What hears that the first shard serves.
+    pub(crate) ready: Option<Ready>,
     /// Ends it.
     pub(crate) stop: Stop,
     /// Where its end is told.
@@ -54,15 +50,16 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// Runs to its end and tells it.
-    pub(crate) async fn run(self, calls: Calls) {
-        let result = self.live(calls).await;
+    pub(crate) async fn run(mut self, calls: Calls) {
+        let ready = self.ready.take();
+        let result = self.live(calls, ready).await;
         // After another shard's failure nobody listens any more.
         let _ = self.end.send(result);
     }
 
     /// Listens, waits until the member can serve, serves until asked to stop, and lets clients
     /// finish for as long as the configuration grants.
-    async fn live(&self, calls: Calls) -> Result<(), Failure> {
+    async fn live(&self, calls: Calls, ready: Option<Ready>) -> Result<(), Failure> {
         let mut listeners = Vec::new();
         for (traffic, listen) in self.config.listeners() {
             let listener = Listener::bind(listen.addr);
@@ -70,10 +67,10 @@ impl Shard {
             listeners.push((traffic, listen, listener));
         }
         let _hub = self.ring.spawn_tied(self.hub(calls));
-        if !self.ready().await {
+        let clock = self.ring.clock;
+        if !shard::ready(&self.handle, &clock, &self.stop).await {
             return Ok(());
         }
-        let clock = self.ring.clock;
         let looking = look_for_leader(clock, self.services.clone(), self.config.node.election);
         let _looks = self.ring.spawn_tied(looking);
         let mut doors = Vec::new();
@@ -91,24 +88,20 @@ impl Shard {
             let door = Door {
                 answer,
                 limits: self.config.limits.clone(),
-                ring: self.ring,
+                host: self.ring,
                 connections,
                 traffic: self.services.traffic(),
                 journal: self.journal.clone(),
                 stop: self.stop.clone(),
             };
-            doors.push(glommio::spawn_local(door.serve(listener)));
+            doors.push(glommio::spawn_local(serve(door, listener)));
         }
-        if self.number == 0 {
-            init_daemon::notify(&self.journal, self.init_socket.as_deref());
+        if let Some(ready) = ready {
+            ready();
         }
         self.stop.asked().await;
         if self.number == 0 {
-            banner::closing(&self.journal, &self.config);
-            // Better now and to a member that is up to date than by an election later. It fails
-            // where somebody else leads, which is as well.
-            let hand_over = self.handle.admin(Order::HandOver);
-            let _ = clock.within(self.config.node.election, hand_over).await;
+            shard::closing(&self.config, &self.journal, &self.handle, &clock).await;
         }
         let finished = async {
             for door in doors {
@@ -123,15 +116,8 @@ impl Shard {
 
     /// The task of this shard's watches: it turns their hub whenever there is a reason.
     fn hub(&self, mut calls: Calls) -> impl Future<Output = ()> + 'static {
-        let limits = &self.config.limits;
-        let config = watch::Config {
-            progress_interval: limits.watch_progress,
-            fragment_bytes: limits.request_bytes + GRPC_OVERHEAD_BYTES,
-            seed: self.seed,
-            ..watch::Config::default()
-        };
-        let metrics = self.services.metrics();
-        let mut runner = HubRunner::new(config, self.handle.latest()).counted(metrics);
+        let mut runner =
+            shard::watches(&self.config.limits, self.seed, &self.handle, &self.services);
         let (clock, stop) = (self.ring.clock, self.stop.clone());
         async move {
             let mut alarm = Alarm::new(clock);
@@ -152,28 +138,5 @@ impl Shard {
                 }
             }
         }
-    }
-
-    /// Waits until the member can answer a linearizable read: it has state and knows a leader.
-    /// `false` is a wish to stop that came first.
-    async fn ready(&self) -> bool {
-        let ready = async {
-            while self.handle.read().await.is_err() {
-                self.ring.clock.sleep(READY_PAUSE).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.stop.asked() => false,
-            () = ready => true,
-        }
-    }
-}
-
-/// Looks every election timeout, for ever.
-async fn look_for_leader(clock: impl Time, services: Services, every: Duration) {
-    loop {
-        clock.sleep(every).await;
-        services.look_for_leader();
     }
 }

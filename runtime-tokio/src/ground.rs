@@ -4,7 +4,9 @@ mod rotation;
 
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
+use crate::entropy;
 use crate::import::take_over;
+use crate::init_daemon::InitDaemon;
 use crate::net::TcpNet;
 use crate::run::executor;
 use keel_proto::body::config::{LISTEN_PEER, Log, LogOutput};
@@ -20,13 +22,18 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSES_MAX: usize = 100;
 
-/// The outputs of a server and its locked directory, from which etcd's files have been taken over.
+/// The outputs of a server, its chance, and its locked directory, from which etcd's files have been
+/// taken over.
 #[derive(Debug)]
 pub struct Ground {
     /// Where lines go.
     pub journal: Journal,
     /// Where files lie.
     pub dir: DataDir,
+    /// What the core's randomness grows from.
+    pub seed: u64,
+    /// Who wants to hear that the server is ready.
+    pub init: InitDaemon,
 }
 
 impl Ground {
@@ -45,7 +52,8 @@ impl Ground {
             dir = dir.with_logs(logs)?;
         }
         refuse_taken_ports(config)?;
-        Ok(Ground { journal, dir })
+        let (seed, init) = (entropy::seed()?, InitDaemon::named(&journal));
+        Ok(Ground { journal, dir, seed, init })
     }
 }
 

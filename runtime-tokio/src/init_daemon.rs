@@ -2,22 +2,43 @@
 
 use keel_proto::body::Journal;
 use serde_json::Value;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-/// Sends `READY=1` to the socket that the init daemon named, if it named one.
-pub(crate) fn notify(journal: &Journal, socket: Option<&OsStr>) {
-    journal.info("notifying init daemon", &[]);
-    match socket.map(send).transpose() {
-        Ok(_) => journal.info("successfully notified init daemon", &[]),
-        Err(error) => {
-            journal.error(
-                "failed to notify systemd for readiness",
-                &[("error", Value::from(error.to_string()))],
-            );
+/// Who started the server, and maybe wants to hear that it is ready.
+#[derive(Clone, Debug)]
+pub struct InitDaemon {
+    journal: Journal,
+    socket: Option<OsString>,
+}
+
+impl InitDaemon {
+    /// The one that the environment names, if it does (`NOTIFY_SOCKET`). Log lines tell how it went.
+    #[must_use]
+    pub fn named(journal: &Journal) -> InitDaemon {
+        InitDaemon { journal: journal.clone(), socket: std::env::var_os("NOTIFY_SOCKET") }
+    }
+
+    /// Nobody wants to hear it.
+    #[must_use]
+    pub fn none(journal: &Journal) -> InitDaemon {
+        InitDaemon { journal: journal.clone(), socket: None }
+    }
+
+    /// Sends `READY=1`.
+    pub fn notify(&self) {
+        self.journal.info("notifying init daemon", &[]);
+        match self.socket.as_deref().map(send).transpose() {
+            Ok(_) => self.journal.info("successfully notified init daemon", &[]),
+            Err(error) => {
+                self.journal.error(
+                    "failed to notify systemd for readiness",
+                    &[("error", Value::from(error.to_string()))],
+                );
+            }
         }
     }
 }

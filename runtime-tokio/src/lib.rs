@@ -45,6 +45,7 @@ pub use data_dir::DataDir;
 pub use ground::Ground;
 pub use health::ask_ready;
 pub use import::EtcdDir;
+pub use init_daemon::InitDaemon;
 pub use keel_proto::body::config::{
     Backend, Checks, Config, Initial, Level, Limits, Listen, Log, LogFormat, LogOutput, Recording,
     Rotation,

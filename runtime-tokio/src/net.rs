@@ -85,7 +85,7 @@ impl<N: Net> Host for TokioHost<N> {
         self.net.look_up(place)
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    fn spawn(&self, task: impl Future<Output: 'static> + 'static) {
         tokio::task::spawn_local(task);
     }
 }

@@ -3,17 +3,17 @@
 use crate::clock::Clock;
 use crate::disk::{Disk, MapDisk};
 use crate::driver;
-use crate::entropy;
 use crate::ground::Ground;
+use crate::init_daemon::InitDaemon;
 use crate::net::{Net, TcpNet, TokioHost};
 use crate::peers;
 use crate::recorder::Recorder;
 use crate::shard::{Calls, Shard};
 use keel_proto::body::heart::Heart;
+use keel_proto::body::shard;
 use keel_proto::body::{Config, Corruption, Failure, Journal, Stop, banner};
 use keel_proto::{Handle, HubHandle, Metrics, Services};
 use serde_json::Value;
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::thread;
 use tokio::runtime::{Builder, Runtime};
@@ -33,8 +33,8 @@ pub struct World<N, D> {
     pub seed: u64,
     /// Where lines go.
     pub journal: Journal,
-    /// Where the init daemon wants to hear that the server is ready (`NOTIFY_SOCKET`).
-    pub init_socket: Option<OsString>,
+    /// Who wants to hear that the server is ready.
+    pub init: InitDaemon,
 }
 
 /// A server that runs beside the caller.
@@ -85,11 +85,9 @@ pub async fn start<N: Net, D: Disk>(
 ///
 /// A [`Failure`] prints as the one line that the operator needs; the process exits with 1 then.
 pub fn run(config: Config) -> Result<(), Failure> {
-    let Ground { journal, dir } = Ground::prepare(&config)?;
+    let Ground { journal, dir, seed, init } = Ground::prepare(&config)?;
     let disk = MapDisk::open(dir, config.backend)?;
-    let init_socket = std::env::var_os("NOTIFY_SOCKET");
-    let (clock, seed) = (Clock::machine(), entropy::seed()?);
-    let world = World { net: TcpNet, disk, clock, seed, journal, init_socket };
+    let world = World { net: TcpNet, disk, clock: Clock::machine(), seed, journal, init };
     let runtime = executor()?;
     LocalSet::new().block_on(&runtime, serve(Arc::new(config), world))
 }
@@ -118,7 +116,7 @@ async fn launch<N: Net, D: Disk>(
     shards: usize,
     place: impl Fn(Shard<N>, Calls) -> Result<(), Failure>,
 ) -> Result<Running, Failure> {
-    let World { net, disk, clock, seed, journal, mut init_socket } = world;
+    let World { net, disk, clock, seed, journal, init } = world;
     let (hubs, calls): (Vec<_>, Vec<_>) = (0..shards).map(|_| HubHandle::new()).unzip();
     let stop = Stop::new();
     let host = TokioHost { net: net.clone(), clock };
@@ -165,7 +163,7 @@ async fn launch<N: Net, D: Disk>(
             seed: seed.wrapping_add(number as u64),
             clock,
             journal: journal.clone(),
-            init_socket: init_socket.take(),
+            init: init.clone(),
             stop: stop.clone(),
             end: end.clone(),
         };
@@ -175,7 +173,10 @@ async fn launch<N: Net, D: Disk>(
             place(shard, calls)?;
         }
     }
-    let end = tokio::task::spawn_local(supervise(driver, heart.finish, ends, stop.clone()));
+    let (finish, stopped) = (heart.finish, stop.clone());
+    let driver = async { joined(driver.await) };
+    let end = async move { shard::supervise(driver, &finish, ends, &stopped).await };
+    let end = tokio::task::spawn_local(end);
     Ok(Running { handle, stop, end })
 }
 
@@ -186,36 +187,6 @@ fn spawn(shard: Shard<TcpNet>, calls: Calls) -> Result<(), Failure> {
     let body = move || LocalSet::new().block_on(&runtime, shard.run(calls));
     let thread = thread::Builder::new().name(name).spawn(body);
     thread.map(drop).map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
-}
-
-/// Waits for the shards, then lets the driver write its last checkpoint. Whoever fails first
-/// ends everybody.
-async fn supervise(
-    mut driver: JoinHandle<Result<(), Failure>>,
-    finish: Stop,
-    mut ends: mpsc::UnboundedReceiver<Result<(), Failure>>,
-    stop: Stop,
-) -> Result<(), Failure> {
-    let mut result = Ok(());
-    loop {
-        tokio::select! {
-            biased;
-            failed = &mut driver => {
-                stop.ask();
-                return joined(failed);
-            }
-            end = ends.recv() => match end {
-                Some(Ok(())) => {}
-                Some(Err(failure)) => {
-                    stop.ask();
-                    result = result.and(Err(failure));
-                }
-                None => break,
-            }
-        }
-    }
-    finish.ask();
-    result.and(joined(driver.await))
 }
 
 /// The result of a task; its panic goes on in the one who waits for it.

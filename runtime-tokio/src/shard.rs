@@ -2,23 +2,16 @@
 
 use crate::clock::Clock;
 use crate::hub::{self, Turn};
-use crate::init_daemon;
-use crate::net::Net;
-use crate::serve::Door;
-use keel_core::Order;
-use keel_core::limits::GRPC_OVERHEAD_BYTES;
-use keel_core::watch;
-use keel_proto::body::{Config, Failure, Journal, Stop, banner, connections};
-use keel_proto::{Handle, HubCall, HubRunner, Services};
+use crate::init_daemon::InitDaemon;
+use crate::net::{Net, TokioHost};
+use crate::serve::serve;
+use keel_proto::body::shard::{self, look_for_leader};
+use keel_proto::body::{Config, Door, Failure, Journal, Stop, banner, connections};
+use keel_proto::{Handle, HubCall, Services};
 use rustix::process::{Resource, getrlimit};
-use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-
-/// How long a shard waits before it asks again whether the member can serve.
-const READY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where calls to a shard's hub come out.
 pub(crate) type Calls = mpsc::UnboundedReceiver<HubCall>;
@@ -43,8 +36,8 @@ pub(crate) struct Shard<N> {
     pub(crate) clock: Clock,
     /// Where its lines go.
     pub(crate) journal: Journal,
-    /// Where the init daemon wants to hear of the first shard.
-    pub(crate) init_socket: Option<OsString>,
+    /// Who wants to hear of the first shard.
+    pub(crate) init: InitDaemon,
     /// Ends it.
     pub(crate) stop: Stop,
     /// Where its end is told.
@@ -69,11 +62,12 @@ impl<N: Net> Shard<N> {
             listeners.push((traffic, listen, listener));
         }
         tokio::task::spawn_local(self.hub(calls));
-        if !self.ready().await {
+        if !shard::ready(&self.handle, &self.clock, &self.stop).await {
             return Ok(());
         }
         let mut looks = JoinSet::new();
-        looks.spawn_local(look_for_leader(self.services.clone(), self.config.node.election));
+        let election = self.config.node.election;
+        looks.spawn_local(look_for_leader(self.clock, self.services.clone(), election));
         let mut tasks = JoinSet::new();
         let descriptors = getrlimit(Resource::Nofile).current;
         let connections = connections(descriptors, self.shards, listeners.len());
@@ -89,24 +83,20 @@ impl<N: Net> Shard<N> {
             let door = Door {
                 answer,
                 limits: self.config.limits.clone(),
-                clock: self.clock,
+                host: TokioHost { net: self.net.clone(), clock: self.clock },
                 connections,
                 traffic: self.services.traffic(),
                 journal: self.journal.clone(),
                 stop: self.stop.clone(),
             };
-            tasks.spawn_local(door.serve(listener));
+            tasks.spawn_local(serve(door, listener));
         }
         if self.number == 0 {
-            init_daemon::notify(&self.journal, self.init_socket.as_deref());
+            self.init.notify();
         }
         self.stop.asked().await;
         if self.number == 0 {
-            banner::closing(&self.journal, &self.config);
-            // Better now and to a member that is up to date than by an election later. It fails
-            // where somebody else leads, which is as well.
-            let hand_over = self.handle.admin(Order::HandOver);
-            let _ = tokio::time::timeout(self.config.node.election, hand_over).await;
+            shard::closing(&self.config, &self.journal, &self.handle, &self.clock).await;
         }
         let finished = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(self.config.drain, finished).await.is_err() {
@@ -117,15 +107,8 @@ impl<N: Net> Shard<N> {
 
     /// The task of this shard's watches.
     fn hub(&self, calls: Calls) -> impl Future<Output = ()> + 'static {
-        let limits = &self.config.limits;
-        let config = watch::Config {
-            progress_interval: limits.watch_progress,
-            fragment_bytes: limits.request_bytes + GRPC_OVERHEAD_BYTES,
-            seed: self.seed,
-            ..watch::Config::default()
-        };
-        let metrics = self.services.metrics();
-        let mut runner = HubRunner::new(config, self.handle.latest()).counted(metrics);
+        let mut runner =
+            shard::watches(&self.config.limits, self.seed, &self.handle, &self.services);
         hub::run(self.clock, self.stop.clone(), calls, move |now, turn| {
             runner.turn(
                 now,
@@ -136,28 +119,5 @@ impl<N: Net> Shard<N> {
             );
             runner.settle()
         })
-    }
-
-    /// Waits until the member can answer a linearizable read: it has state and knows a leader.
-    /// `false` is a wish to stop that came first.
-    async fn ready(&self) -> bool {
-        let ready = async {
-            while self.handle.read().await.is_err() {
-                tokio::time::sleep(READY_PAUSE).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.stop.asked() => false,
-            () = ready => true,
-        }
-    }
-}
-
-/// Looks every election timeout, for ever.
-async fn look_for_leader(services: Services, every: Duration) {
-    loop {
-        tokio::time::sleep(every).await;
-        services.look_for_leader();
     }
 }

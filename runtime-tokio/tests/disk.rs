@@ -2,11 +2,10 @@
 
 mod suite;
 
-use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
 use keel_runtime_tokio::Backend;
 use keel_runtime_tokio::DataDir;
-use keel_runtime_tokio::disk::{Disk, MapDisk};
+use keel_runtime_tokio::disk::MapDisk;
 use std::path::Path;
 use std::process::Command;
 
@@ -21,13 +20,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn passes_the_suite(backend: Backend) {
-    let homes: Vec<_> = (0..8).map(|_| tempfile::tempdir().expect("there is room")).collect();
-    let mut homes = homes.iter();
-    block_on(suite::all(|| {
-        let path = homes.next().expect("the suite has eight tests").path();
-        move || open(path, backend)
-    }));
-    assert!(homes.next().is_none(), "the suite has eight tests");
+    block_on(suite::in_directories(|path| open(path, backend)));
 }
 
 #[test]
@@ -45,28 +38,9 @@ fn direct_writes_pass_the_suite() {
     passes_the_suite(Backend::Direct);
 }
 
-/// Submits a plan and gives back why it failed.
-async fn fails(disk: &mut MapDisk, lane: Lane, ops: Vec<DiskOp>) -> String {
-    disk.submit(Plan { id: 1, lane, ops });
-    disk.done().await.result.expect_err("it fails").to_string()
-}
-
 #[test]
 fn a_failed_sync_is_told_and_ends_the_lane() {
-    let home = tempfile::tempdir().expect("there is room");
-    let mut disk = open(home.path(), Backend::Map);
-    // The kernel refuses to sync a device without storage: the one failing fdatasync that a
-    // test gets without a broken disk.
-    let file = File::Segment(3);
-    std::os::unix::fs::symlink("/dev/null", home.path().join(file.name()))
-        .expect("it can be linked");
-    block_on(async {
-        let line = fails(&mut disk, Lane::Log, vec![DiskOp::Sync { file }]).await;
-        assert!(line.starts_with("cannot fdatasync ") && line.contains(&file.name()), "{line}");
-        assert!(line.contains("Invalid argument") && !line.contains('\n'), "{line}");
-        let allocate = DiskOp::Allocate { file: File::Segment(4), len: 4096 };
-        fails(&mut disk, Lane::Log, vec![allocate]).await;
-    });
+    block_on(suite::a_failed_sync_ends_the_lane(|path| open(path, Backend::Map)));
 }
 
 #[test]
@@ -82,8 +56,8 @@ fn a_full_disk_is_found_by_allocating() {
     }
     let mut disk = open(home.path(), Backend::Map);
     let file = File::Segment(1);
-    let line =
-        block_on(fails(&mut disk, Lane::Bulk, vec![DiskOp::Allocate { file, len: 2 << 20 }]));
+    let allocate = DiskOp::Allocate { file, len: 2 << 20 };
+    let line = block_on(suite::fails(&mut disk, Lane::Bulk, allocate));
     drop(disk);
     let unmounted = Command::new("umount").arg(home.path()).status();
     assert!(

@@ -17,7 +17,8 @@ use keel_runtime_tokio::clock::Clock;
 use keel_runtime_tokio::disk::{Completion, Disk, DiskFailure, MapDisk};
 use keel_runtime_tokio::net::TcpNet;
 use keel_runtime_tokio::{
-    Backend, Config, Failure, Initial, Level, Limits, Listen, Log, LogFormat, World, start,
+    Backend, Config, Failure, InitDaemon, Initial, Level, Limits, Listen, Log, LogFormat, World,
+    start,
 };
 use prost::Message;
 use std::path::Path;
@@ -83,7 +84,8 @@ fn life<D: Disk, T>(
         let (journal, _) = Journal::memory(Level::Debug, LogFormat::Json, clock);
         let lock = DataDir::lock(dir).expect("the server before is gone");
         let disk = disk(MapDisk::open(lock, Backend::default()).expect("the directory is good"));
-        let world = World { net: TcpNet, disk, clock, seed: 7, journal, init_socket: None };
+        let init = InitDaemon::none(&journal);
+        let world = World { net: TcpNet, disk, clock, seed: 7, journal, init };
         let running = start(config(dir), world).await.expect("the directory is good");
         let handle = running.handle().clone();
         while handle.read().await == Err(Refusal::NoLeader) {

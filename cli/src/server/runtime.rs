@@ -3,6 +3,8 @@
 use super::settings::{Refused, Settings};
 use keel_proto::body::{Config, Failure};
 #[cfg(feature = "glommio")]
+use keel_runtime_glommio::Lent;
+#[cfg(feature = "glommio")]
 use keel_runtime_tokio::{Ground, Recorder, disk::MapDisk};
 
 /// A runtime of this build.
@@ -50,14 +52,16 @@ impl Runtime {
             #[cfg(feature = "glommio")]
             Runtime::Glommio => {
                 keel_runtime_glommio::probe()?;
-                let Ground { journal, dir } = Ground::prepare(&config)?;
+                let Ground { journal, dir, seed, init } = Ground::prepare(&config)?;
                 let told = config.clone();
-                keel_runtime_glommio::run(
-                    config,
-                    journal.clone(),
-                    |lane| MapDisk::with_lane(dir, told.backend, lane),
-                    &|run, epoch| Recorder::tape(&told, run, epoch, &journal),
-                )
+                let lent = Lent {
+                    journal: journal.clone(),
+                    disk: |lane| MapDisk::with_lane(dir, told.backend, lane),
+                    tape: &|run, epoch| Recorder::tape(&told, run, epoch, &journal),
+                    seed,
+                    ready: Box::new(move || init.notify()),
+                };
+                keel_runtime_glommio::run(config, lent)
             }
         }
     }

@@ -8,6 +8,7 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod disk;
 #[path = "../common/history.rs"]
 mod history;
 #[path = "../common/kill.rs"]

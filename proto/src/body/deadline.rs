@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 const OVER: &str = "context deadline exceeded";
 
 /// Answers a request within the time that its head grants: the call first, then its stream.
-pub async fn bounded<T: Time, A, F>(
+pub(super) async fn bounded<T: Time, A, F>(
     time: T,
     request: Request<Incoming>,
     answer: A,

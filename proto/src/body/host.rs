@@ -82,8 +82,9 @@ pub trait Host: Clone + 'static {
     /// Where there is no such host.
     fn look_up(&self, place: &str) -> impl Future<Output = io::Result<SocketAddr>>;
 
-    /// Runs a task beside the caller, on the same thread.
-    fn spawn(&self, task: impl Future<Output = ()> + 'static);
+    /// Runs a task beside the caller, on the same thread. Whoever waits for what it gives has another
+    /// way to it.
+    fn spawn(&self, task: impl Future<Output: 'static> + 'static);
 
     /// The same, but the task ends with what is given back.
     fn spawn_tied(&self, task: impl Future<Output = ()> + 'static) -> Leash {
@@ -115,10 +116,7 @@ where
     F: Future<Output: 'static> + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn(async move {
-            // Whoever waits for the result has another way to it.
-            drop(future.await);
-        });
+        self.0.spawn(future);
     }
 }
 
@@ -161,7 +159,7 @@ impl Host for Still {
         place.parse().map_err(|_| io::ErrorKind::NotFound.into())
     }
 
-    fn spawn(&self, _: impl Future<Output = ()> + 'static) {}
+    fn spawn(&self, _: impl Future<Output: 'static> + 'static) {}
 }
 
 /// What a future gives if it is ready now.

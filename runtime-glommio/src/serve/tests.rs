@@ -5,7 +5,8 @@ use crate::clock::Clock;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
-use keel_proto::body::config::{Level, LogFormat};
+use keel_proto::body::Journal;
+use keel_proto::body::config::{Level, Limits, LogFormat};
 use std::net::SocketAddr;
 
 /// Answers the request's path; `/slow` never does, `/large` with a megabyte.
@@ -35,8 +36,8 @@ fn with_door<F: Future<Output = ()>>(client: impl FnOnce(Ring, SocketAddr, Stop)
         let traffic = keel_proto::Metrics::new().traffic();
         let mine = stop.clone();
         let door =
-            Door { answer: echo, limits, ring, connections: 2, traffic, journal, stop: mine };
-        let door = glommio::spawn_local(door.serve(listener));
+            Door { answer: echo, limits, host: ring, connections: 2, traffic, journal, stop: mine };
+        let door = glommio::spawn_local(serve(door, listener));
         client(ring, addr, stop.clone()).await;
         stop.ask();
         door.await;
@@ -46,7 +47,7 @@ fn with_door<F: Future<Output = ()>>(client: impl FnOnce(Ring, SocketAddr, Stop)
 async fn connect(ring: Ring, addr: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
     let stream = ring.connect(&addr.to_string()).await.expect("the door listens");
     let (sender, connection) =
-        http2::handshake(LocalExec, stream).await.expect("the door speaks HTTP/2");
+        http2::handshake(Spawner(ring), stream).await.expect("the door speaks HTTP/2");
     glommio::spawn_local(connection).detach();
     sender
 }
@@ -100,7 +101,7 @@ fn a_connection_beyond_the_bound_waits_for_another_to_end() {
         first.send_request(ask("/x")).await.expect("it answers");
         second.send_request(ask("/x")).await.expect("it answers");
         let mut third = connect(ring, addr).await;
-        let mut waiting = pin!(third.send_request(ask("/x")));
+        let mut waiting = std::pin::pin!(third.send_request(ask("/x")));
         for nth in 0..100 {
             tokio::select! {
                 biased;

@@ -1,11 +1,13 @@
 //! A door with a tiny service behind it, over real sockets on the loopback.
 
 use super::*;
-use crate::net::{Net, TcpNet};
+use crate::clock::Clock;
+use crate::net::{Net, TcpNet, TokioHost};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn;
-use keel_proto::body::config::{Level, LogFormat};
+use keel_proto::body::config::{Level, Limits, LogFormat};
+use keel_proto::body::{Journal, Stop};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
@@ -33,6 +35,10 @@ impl http_body::Body for Endless {
     }
 }
 
+fn host() -> TokioHost<TcpNet> {
+    TokioHost { net: TcpNet, clock: Clock::machine() }
+}
+
 /// Runs `client` against a door, then stops it and waits for its end.
 fn with_door<F: Future>(client: impl FnOnce(SocketAddr, Stop) -> F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -45,11 +51,11 @@ fn with_door<F: Future>(client: impl FnOnce(SocketAddr, Stop) -> F) -> F::Output
         let stop = Stop::new();
         let limits = Limits::default();
         let traffic = keel_proto::Metrics::new().traffic();
-        let clock = Clock::machine();
+        let host = host();
         let mine = stop.clone();
         let door =
-            Door { answer: echo, limits, clock, connections: 2, traffic, journal, stop: mine };
-        let door = tokio::task::spawn_local(door.serve(listener));
+            Door { answer: echo, limits, host, connections: 2, traffic, journal, stop: mine };
+        let door = tokio::task::spawn_local(serve(door, listener));
         let result = client(addr, stop.clone()).await;
         stop.ask();
         door.await.expect("the door does not panic");
@@ -59,7 +65,7 @@ fn with_door<F: Future>(client: impl FnOnce(SocketAddr, Stop) -> F) -> F::Output
 
 async fn http2(addr: SocketAddr) -> conn::http2::SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(addr).await.expect("the door listens");
-    let (sender, connection) = conn::http2::handshake(LocalExec, TokioIo::new(stream))
+    let (sender, connection) = conn::http2::handshake(Spawner(host()), TokioIo::new(stream))
         .await
         .expect("the door speaks HTTP/2 with prior knowledge");
     tokio::task::spawn_local(connection);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use keel_core::Plan;
 use keel_core::disk::{DiskOp, File, Lane};
 use keel_proto::body::disk::Disk;
+use std::path::Path;
 
 const PAGE: u64 = 4096;
 const LOG: File = File::Segment(1);
@@ -187,4 +188,37 @@ async fn after_a_failure_a_lane_is_dead<D: Disk, O: FnMut() -> D>(mut open: O) {
         let unsynced = vec![write(LOG, 0, &[b"x"])];
         run(&mut disk, lane, unsynced).await.expect_err("nor is what nobody syncs");
     }
+}
+
+/// The same on disks in directories of their own.
+pub(crate) async fn in_directories<D: Disk>(open: impl Fn(&Path) -> D) {
+    let homes: Vec<_> = (0..8).map(|_| tempfile::tempdir().expect("there is room")).collect();
+    let mut homes = homes.iter();
+    all(|| {
+        let path = homes.next().expect("the suite has eight tests").path();
+        || open(path)
+    })
+    .await;
+    assert!(homes.next().is_none(), "the suite has eight tests");
+}
+
+/// A plan that fails, and why.
+pub(crate) async fn fails<D: Disk>(disk: &mut D, lane: Lane, op: DiskOp) -> String {
+    disk.submit(Plan { id: 1, lane, ops: vec![op] });
+    disk.done().await.result.expect_err("it fails").to_string()
+}
+
+/// A sync that fails is told, and nothing after it succeeds.
+pub(crate) async fn a_failed_sync_ends_the_lane<D: Disk>(open: impl Fn(&Path) -> D) {
+    let home = tempfile::tempdir().expect("there is room");
+    let mut disk = open(home.path());
+    // The kernel refuses to sync a device without storage: the one failing fdatasync that a
+    // test gets without a broken disk.
+    let file = File::Segment(3);
+    std::os::unix::fs::symlink("/dev/null", home.path().join(file.name()))
+        .expect("it can be linked");
+    let line = fails(&mut disk, Lane::Log, DiskOp::Sync { file }).await;
+    assert!(line.starts_with("cannot fdatasync ") && line.contains(&file.name()), "{line}");
+    assert!(line.contains("Invalid argument") && !line.contains('\n'), "{line}");
+    fails(&mut disk, Lane::Log, allocate(File::Segment(4), PAGE)).await;
 }
