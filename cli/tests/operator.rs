@@ -19,7 +19,7 @@ use std::process::{Command, Output};
 const RANGE: &str = "/etcdserverpb.KV/Range";
 
 /// Starts a server that is expected to refuse.
-fn refused(dir: &Path, client: &str, peer: &str) -> String {
+fn refused(dir: &Path, client: &str, peer: &str, extra: &[&str]) -> String {
     let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
     let output = Command::new(env!("CARGO_BIN_EXE_etcd"))
         .arg("--data-dir")
@@ -27,6 +27,7 @@ fn refused(dir: &Path, client: &str, peer: &str) -> String {
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("default={peer}")])
+        .args(extra)
         .output()
         .expect("the server can be started");
     assert!(!output.status.success(), "it must not leave with success");
@@ -43,11 +44,11 @@ fn a_directory_in_use_and_a_taken_port_are_refused_in_a_line() {
     let server = Server::start(&common::server::ours());
     let other = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let free = "127.0.0.1:0";
-    let line = refused(&server.data_dir(), free, free);
+    let line = refused(&server.data_dir(), free, free, &[]);
     assert!(line.contains("another process") && line.contains("data"), "{line}");
     let taken = other.local_addr().expect("it is bound").to_string();
     let fresh = tempfile::tempdir().expect("a temporary directory");
-    let line = refused(&fresh.path().join("data"), &taken, free);
+    let line = refused(&fresh.path().join("data"), &taken, free, &[]);
     assert!(line.contains(&taken) && line.contains("in use"), "{line}");
 }
 
@@ -86,6 +87,50 @@ fn a_full_disk_ends_the_server_and_costs_no_acknowledged_write() {
             "{count} keys where {acknowledged} were acknowledged"
         );
     });
+}
+
+/// As in etcd, whose `--max-snapshots` says how many snapshots there are to go on from; zero keeps
+/// all.
+#[test]
+fn a_member_goes_on_from_as_many_snapshots_as_it_was_told_to_keep() {
+    on_a_runtime(async || {
+        for (kept, rescued) in [("1", false), ("2", true), ("0", true)] {
+            let flags = [&format!("--max-snapshots={kept}"), "--snapshot-count=5"];
+            let mut server = Server::start_with(&common::server::ours(), &flags);
+            let addr = String::from(server.endpoint());
+            // Each end writes a snapshot.
+            for round in 0..4 {
+                if round > 0 {
+                    server.restart();
+                }
+                put(&addr, &format!("key-{round}")).await;
+                assert!(server.stop(), "{}", server.log());
+            }
+            flip_last_byte(&server.data_dir().join("member/state"));
+            if rescued {
+                server.restart();
+                assert_eq!(count(&addr).await, 4);
+                let said = server.log();
+                assert!(said.contains("the newest snapshot is damaged"), "{said}");
+            } else {
+                let free = "127.0.0.1:0";
+                let line = refused(&server.data_dir(), free, free, &flags);
+                assert!(line.contains("damaged at offset"), "{line}");
+            }
+        }
+    });
+}
+
+/// Changes the last byte that was written to the newest state file: it is the newest snapshot's.
+fn flip_last_byte(dir: &Path) {
+    let files = std::fs::read_dir(dir).expect("a directory of state files");
+    let paths = files.map(|file| file.expect("it can be listed").path());
+    let newest = paths.filter(|path| path.extension().is_some_and(|end| end == "state")).max();
+    let newest = newest.expect("a snapshot was written");
+    let mut bytes = std::fs::read(&newest).expect("it can be read");
+    let last = bytes.iter().rposition(|&byte| byte != 0).expect("something was written");
+    bytes[last] ^= 1;
+    std::fs::write(&newest, bytes).expect("it can be written");
 }
 
 fn on_a_runtime(test: impl AsyncFnOnce()) {

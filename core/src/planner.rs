@@ -11,7 +11,10 @@ use crate::disk::{Damage, DiskOp, File, Lane};
 use crate::entry::{HardState, RawEntry, Write};
 use crate::limits::{GROUP_BYTES, PIECE_BYTES, SEGMENT_BYTES, STATE_BYTES};
 use crate::state::image::Image;
-use crate::state::{Checkpoint, Files, RestoredImage, Scan, Slots, read_manifest, settle_manifest};
+use crate::state::{
+    Checkpoint, Fed, Files, Read, RestoredImage, Scan, Slots, read_manifest, resume,
+    settle_manifest,
+};
 use crate::types::{Index, Mark, NodeId, Term};
 use crate::wal::{Log, MISSING, Replay, replay};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -32,6 +35,8 @@ pub struct Options {
     /// Newest log segments that are kept although a checkpoint made them void: etcd's
     /// `--max-wals`. Zero keeps all.
     pub segments_kept: usize,
+    /// Newest checkpoints that stay readable: etcd's `--max-snapshots`. Zero keeps all.
+    pub checkpoints_kept: usize,
     /// Bytes of a state file; one that must hold a larger chunk is larger.
     pub state_bytes: u64,
     /// Bytes of one write on the bulk lane, at most. Whole sectors.
@@ -47,6 +52,7 @@ impl Default for Options {
             node: NodeId::NONE,
             segment_bytes: SEGMENT_BYTES,
             segments_kept: 5,
+            checkpoints_kept: 1,
             state_bytes: STATE_BYTES,
             piece_bytes: PIECE_BYTES,
             group_bytes: GROUP_BYTES,
@@ -214,8 +220,10 @@ pub struct Recovered {
     pub owner: Option<(u64, NodeId)>,
     /// The hard state.
     pub hard: HardState,
-    /// The newest checkpoint.
+    /// The newest checkpoint, or the newest that is whole.
     pub checkpoint: Option<RestoredImage>,
+    /// Why there is no newer one. The log held what lies between.
+    pub passed_over: Option<Damage>,
     /// The log behind it, without a gap.
     pub entries: Vec<RawEntry>,
 }
@@ -230,6 +238,7 @@ pub struct Recovery {
     manifest: Option<Slots>,
     /// What brings the manifest to rest.
     settle: Vec<DiskOp>,
+    states: Fed,
     segments: BTreeMap<u64, Bytes>,
 }
 
@@ -238,7 +247,9 @@ impl Recovery {
     #[must_use]
     pub fn new(options: Options, files: Vec<(File, u64)>) -> Recovery {
         let files = files.into_iter().collect();
-        Recovery { options, files, manifest: None, settle: Vec::new(), segments: BTreeMap::new() }
+        let (manifest, settle) = (None, Vec::new());
+        let (states, segments) = Default::default();
+        Recovery { options, files, manifest, settle, states, segments }
     }
 
     /// The next file to feed, or `None` when nothing more is needed.
@@ -247,10 +258,12 @@ impl Recovery {
         if self.manifest.is_none() && self.files.contains_key(&File::Manifest) {
             return Some(File::Manifest);
         }
-        if let Some(Slots::Newest(scan)) = &self.manifest
-            && let Some(number) = scan.wants(|number| self.files.contains_key(&File::State(number)))
-        {
-            return Some(File::State(number));
+        if let Some(Slots::Good(scans)) = &self.manifest {
+            let there = |number| self.files.contains_key(&File::State(number));
+            let wanted = scans.iter().find_map(|scan| scan.wants(&self.states, there));
+            if let Some(number) = wanted {
+                return Some(File::State(number));
+            }
         }
         let unfed = |file: &&File| match file {
             File::Segment(number) => !self.segments.contains_key(number),
@@ -263,13 +276,11 @@ impl Recovery {
     pub fn feed(&mut self, file: File, bytes: Bytes) -> Result<(), Damage> {
         match file {
             File::Manifest => {
-                self.manifest = Some(read_manifest(&bytes)?);
+                self.manifest = Some(read_manifest(&bytes, self.options.checkpoints_kept)?);
                 self.settle = settle_manifest(&bytes);
             }
             File::State(number) => {
-                if let Some(Slots::Newest(scan)) = &mut self.manifest {
-                    scan.feed(number, bytes)?;
-                }
+                self.states.insert(number, bytes);
             }
             File::Segment(number) => {
                 self.segments.insert(number, bytes);
@@ -280,8 +291,8 @@ impl Recovery {
 
     /// What the directory held, and the planner that goes on from it in a fresh segment.
     pub fn finish(self) -> Result<(Planner, Recovered), Damage> {
-        let Recovery { mut options, files, manifest, settle, segments } = self;
-        if matches!(manifest, Some(Slots::Newest(_))) && segments.is_empty() {
+        let Recovery { mut options, files, manifest, settle, states, segments } = self;
+        if matches!(manifest, Some(Slots::Good(_))) && segments.is_empty() {
             // The log comes before the first checkpoint and never ends: with it went votes, and
             // entries that were acknowledged.
             return Err(Damage { file: File::Manifest, at: 0, why: "its log is gone" });
@@ -297,32 +308,65 @@ impl Recovery {
             }
             _ => None,
         };
-        let scan = match manifest {
-            Some(Slots::Newest(scan)) => Some(scan),
-            Some(Slots::Empty | Slots::Torn) | None => None,
+        let scans = match manifest {
+            Some(Slots::Good(scans)) => scans,
+            Some(Slots::Empty | Slots::Torn) | None => Vec::new(),
         };
-        let stored = scan.as_ref().map_or((Index(0), Term(0)), Scan::stored);
-        let log = replay(&segments, stored).map_err(|damage| match lost {
+        let newest = scans.first();
+        let stored = newest.map_or((Index(0), Term(0)), Scan::stored);
+        let mut log = replay(&segments, stored).map_err(|damage| match lost {
             Some(why) if damage.why == MISSING => Damage { file: File::Manifest, at: 0, why },
             _ => damage,
         })?;
-        let owner = log.owner.or(scan.as_ref().map(Scan::owner));
-        check_owner(&mut options, owner, &log, scan.as_ref())?;
-        let (checkpoint, state, named) = match scan {
-            Some(scan) => {
-                let (image, state, named) = scan.finish(options.clone(), next_file(&files))?;
-                (Some(image), state, named)
-            }
-            None => (None, Files::empty(options.clone(), made, next_file(&files)), Vec::new()),
-        };
+        let owner = log.owner.or(newest.map(Scan::owner));
+        check_owner(&mut options, owner, &log, newest)?;
+        let next_file = next_file(&files);
+        let (mut checkpoint, mut named, mut passed_over) = (None, Vec::new(), None);
+        let mut state = Files::empty(options.clone(), made, next_file);
+        if let Some(newest) = newest {
+            let (nth, read) = match newest.read(&states) {
+                Ok(read) => (0, read),
+                Err(damage) => {
+                    passed_over = Some(damage.clone());
+                    let older = older(&scans, &states, &segments, &log).ok_or(damage)?;
+                    log = older.1;
+                    (older.0, older.2)
+                }
+            };
+            let (image, files, stay) =
+                resume(&scans, nth, read, &states, options.clone(), next_file);
+            (checkpoint, state, named) = (Some(image), files, stay);
+        }
         let mut removals: VecDeque<File> = log.leftover.iter().copied().collect();
         let unnamed = |file: &&File| matches!(file, File::State(_)) && !named.contains(file);
         removals.extend(files.keys().filter(unnamed));
-        let resumed = Log::resume(options, &log, stored.0, settle);
+        let stored = checkpoint.as_ref().map_or(Index(0), |image| image.index);
+        let resumed = Log::resume(options, &log, stored, settle);
         let (hard, entries) = (log.hard, log.entries.into());
-        let recovered = Recovered { owner, hard, checkpoint, entries };
+        let recovered = Recovered { owner, hard, checkpoint, passed_over, entries };
         Ok((Planner::with(resumed, state, removals), recovered))
     }
+}
+
+/// The newest whole checkpoint behind the first, which is damaged, with the log from there on. It
+/// serves only if the log holds every entry between the two, and `log`, which begins at the
+/// first, goes on from them.
+fn older(
+    scans: &[Scan],
+    states: &Fed,
+    segments: &BTreeMap<u64, Bytes>,
+    log: &Replay,
+) -> Option<(usize, Replay, Read)> {
+    let (index, term) = scans.first()?.stored();
+    let mut older = scans.iter().enumerate().skip(1);
+    older.find_map(|(nth, scan)| {
+        let longer = replay(segments, scan.stored()).ok()?;
+        let between = index.0.checked_sub(longer.base.0 + 1)?;
+        let last = longer.entries.get(usize::try_from(between).ok()?)?;
+        let same = last.index == index && last.term == term && longer.last() == log.last();
+        let read = scan.read(states).ok()?;
+        (same && !longer.anew && !log.anew).then_some((nth, longer, read))
+    })
 }
 
 /// A number above every state file of the directory.

@@ -6,9 +6,10 @@ mod planner_model;
 
 use keel_core::disk::Lane;
 use keel_core::entry::{HardState, Write};
+use keel_core::planner::Options;
 use keel_core::state::image::ImageChunk;
 use keel_core::types::{Index, NodeId, Term};
-use planner_disk::{Dice, Keep};
+use planner_disk::{Dice, Keep, recover};
 use planner_model::{World, entry, options, payload};
 
 /// What happens at one point of the life.
@@ -120,14 +121,21 @@ fn until(world: &mut World, stop: usize) -> bool {
 
 #[test]
 fn every_operation_can_be_the_last() {
-    let mut world = World::new(options());
-    assert!(!until(&mut world, usize::MAX));
-    let total = world.runner.steps;
-    assert!(total > 100, "the life is long enough: {total}");
+    for checkpoints_kept in [1, 3] {
+        let options = Options { checkpoints_kept, ..options() };
+        let mut world = World::new(options.clone());
+        assert!(!until(&mut world, usize::MAX));
+        let total = world.runner.steps;
+        assert!(total >= 100, "the life is long enough: {total}");
+        stop_at_each(total, &options);
+    }
+}
+
+fn stop_at_each(total: usize, options: &Options) {
     for stop in 0..=total {
         for seed in 0..10 {
             let mut dice = Dice::new(seed);
-            let mut world = World::new(options());
+            let mut world = World::new(options.clone());
             until(&mut world, stop);
             match seed {
                 0 => world.runner.disk.kill(),
@@ -189,4 +197,55 @@ fn many_short_lives_leave_few_segments() {
             assert!(segments <= 6, "life {life} of {seed} has {segments} segments");
         }
     }
+}
+
+/// A bit flips anywhere in the state files. Where the newest checkpoint suffers and an older one
+/// that stays does not, the member goes on from that one and the log.
+#[test]
+fn a_damaged_checkpoint_is_passed_over_where_an_older_one_stays() {
+    for (checkpoints_kept, rescued) in [(1, false), (3, true)] {
+        let mut world = World::new(Options { checkpoints_kept, segments_kept: 0, ..options() });
+        until(&mut world, usize::MAX);
+        world.settle();
+        let (mut passed_over, mut refused) = (0, 0);
+        for (file, len) in world.runner.disk.files() {
+            let offsets = (0..len as usize).step_by(61);
+            for at in offsets.filter(|_| file.name().ends_with(".state")) {
+                world.runner.disk.flip(file, at, 3);
+                match recover(&world.runner.disk, &world.options) {
+                    Ok((_, recovered)) => {
+                        let older = recovered.passed_over.is_some();
+                        world.check_since(&recovered, older).expect("nothing is lost");
+                        passed_over += usize::from(older);
+                    }
+                    Err(_) => refused += 1,
+                }
+                world.runner.disk.flip(file, at, 3);
+            }
+        }
+        assert!(rescued || refused > 0, "there is no other to go on from");
+        assert_eq!(passed_over > 0, rescued, "{checkpoints_kept} stay, {passed_over} passed over");
+    }
+}
+
+/// The log between the two checkpoints is gone: then the older one is none to go on from.
+#[test]
+fn an_older_checkpoint_serves_only_with_the_log_behind_it() {
+    let options = Options { checkpoints_kept: 3, segments_kept: 1, ..options() };
+    let mut world = World::new(options);
+    until(&mut world, usize::MAX);
+    for _ in 0..4 {
+        live(&mut world, Append(4, 1200));
+        live(&mut world, Commit);
+        world.settle();
+    }
+    live(&mut world, Grow(1, 300));
+    live(&mut world, Checkpoint);
+    world.settle();
+    let newest = world.runner.disk.files().into_iter().rev();
+    let (file, _) = newest.clone().find(|(file, _)| file.name().ends_with(".state")).expect("one");
+    let bytes = world.runner.disk.read(file);
+    let last = bytes.iter().rposition(|&byte| byte != 0).expect("it holds something");
+    world.runner.disk.flip(file, last, 0);
+    recover(&world.runner.disk, &world.options).expect_err("the log begins behind the older one");
 }

@@ -61,6 +61,7 @@ fn config(dir: &Path) -> Config {
         },
         cluster,
         segments_kept: 5,
+        checkpoints_kept: 5,
         shards: None,
         limits: Limits::default(),
         log: Log::default(),

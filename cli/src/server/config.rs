@@ -74,6 +74,7 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         node: node(settings, &gates, id, cluster.id, name, client_urls)?,
         cluster,
         segments_kept: settings.parsed("max-wals")?,
+        checkpoints_kept: settings.parsed("max-snapshots")?,
         shards: None,
         limits,
         log: log(settings)?,

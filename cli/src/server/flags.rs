@@ -67,7 +67,7 @@ pub const FLAGS: &[Flag] = &[
     acts("listen-peer-urls", "http://localhost:2380"),
     acts("listen-client-urls", "http://localhost:2379"),
     acts("listen-client-http-urls", ""),
-    later("max-snapshots", "5", "there are no snapshot files to count: two manifests alternate"),
+    acts("max-snapshots", "5"),
     acts("max-wals", "5"),
     later_switch("memory-mlock", "false", "memory is not locked: state is mapped from files"),
     acts("quota-backend-bytes", "0"),

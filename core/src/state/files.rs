@@ -6,6 +6,7 @@
 
 use super::frame::{Frame, Kind, encode_numbers};
 use super::image::Image;
+use super::kept::Kept;
 use super::ledger::Ledger;
 use super::manifest::{LISTED_BYTES, LISTED_MAX, MANIFEST_BYTES, Manifest, encode_list};
 use crate::disk::{DiskOp, File};
@@ -82,13 +83,16 @@ pub(crate) struct Files {
     finished: Option<(Mark, Image, Vec<u64>)>,
     job: Option<Job>,
     flight: Option<Flight>,
-    dropped: Vec<File>,
+    /// Of which nothing counts any more, unless an older checkpoint that stays names them.
+    dropped: Vec<u64>,
+    kept: Kept,
 }
 
 impl Files {
     /// No state yet.
     pub(crate) fn create(options: Options) -> Files {
         Files {
+            kept: Kept::new(options.checkpoints_kept, Vec::new()),
             options,
             ledger: Ledger::default(),
             open: None,
@@ -109,12 +113,12 @@ impl Files {
         Files { manifest_made, next_file, ..Files::create(options) }
     }
 
-    /// The state that was read back. The newest file is appended to if it has this length.
+    /// The state that was read back. The newest file is appended to if a length of it is given.
     pub(super) fn resume(
         options: Options,
         ledger: Ledger,
         sequence: u64,
-        manifest_made: bool,
+        kept: Kept,
         next_file: u64,
         newest_len: Option<u64>,
     ) -> Files {
@@ -126,7 +130,9 @@ impl Files {
             pending: VecDeque::new(),
             pending_bytes: 0,
         });
-        Files { ledger, open, sequence, manifest_made, next_file, ..Files::create(options) }
+        let manifest_made = true;
+        let created = Files::create(options);
+        Files { ledger, open, sequence, kept, manifest_made, next_file, ..created }
     }
 
     /// Stages a checkpoint. One that still waits is superseded: this one holds all it held.
@@ -338,7 +344,7 @@ impl Files {
         let job = self.job.as_mut().expect("a job is at its end");
         if let Some(open) = &self.open {
             let dropped = self.ledger.drop_dead(open.number);
-            self.dropped.extend(dropped.into_iter().map(File::State));
+            self.dropped.extend(dropped);
         }
         let files = self.ledger.files.len();
         if job.listed || files <= LISTED_MAX {
@@ -368,7 +374,9 @@ impl Files {
         let dirty = job.dirty.iter().filter(|_| !mutant!(StateUnsynced));
         ops.extend(dirty.map(|&number| DiskOp::Sync { file: File::State(number) }));
         if !self.manifest_made {
-            ops.push(DiskOp::Allocate { file: File::Manifest, len: MANIFEST_BYTES });
+            // Where all checkpoints stay, it grows.
+            let len = MANIFEST_BYTES.max((self.options.checkpoints_kept as u64 + 1) * PAGE as u64);
+            ops.push(DiskOp::Allocate { file: File::Manifest, len });
             ops.push(DiskOp::Publish { file: File::Manifest });
             self.manifest_made = true;
         }
@@ -389,7 +397,8 @@ impl Files {
             files,
         };
         let bytes = vec![manifest.encode()];
-        ops.push(DiskOp::Write { file: File::Manifest, at: manifest.at(), bytes });
+        let at = self.kept.place() * PAGE as u64;
+        ops.push(DiskOp::Write { file: File::Manifest, at, bytes });
         ops.push(DiskOp::Sync { file: File::Manifest });
         self.flight = Some(Flight::Manifest);
         ops
@@ -410,7 +419,9 @@ impl Files {
         if self.staged.is_none() && !victims.is_empty() {
             self.finished = Some((mark, job.image, victims));
         }
-        let dropped = core::mem::take(&mut self.dropped);
+        self.kept.add(index, self.ledger.files.keys().copied().collect());
+        let dropped = self.dropped.extract_if(.., |file| !self.kept.names(*file));
+        let dropped = dropped.map(File::State).collect();
         Some(Stored { mark, index, placed: job.placed, dropped })
     }
 }

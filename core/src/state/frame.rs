@@ -17,8 +17,8 @@ use bytes::Bytes;
 /// Bytes of a frame before its body.
 pub(super) const FRAME_BYTES: usize = 32;
 
-/// The format of the files.
-pub(super) const VERSION: u64 = 1;
+/// The format of the files: in the first one what lives no more was no frame.
+pub(super) const VERSION: u64 = 2;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,9 @@
 //! The manifest: what of the state files counts.
 //!
-//! It has two slots of a page each, written in turn. Each carries a sequence number and a CRC;
-//! the newer good one counts. A slot is written only when all that it names is synced, and what
-//! the other slot names is given up only when it is synced itself.
+//! It has slots of a page each: two that are written in turn, and more where more checkpoints
+//! than one are kept. Each carries a sequence number and a CRC; the newest good one counts. A slot
+//! is written only when all that it names is synced, and what the one before it names is given up
+//! only when it is synced itself.
 
 use crate::limits::PAGE;
 use crate::state::codec::Reader;
@@ -11,7 +12,7 @@ use crate::wal::{checksum, index};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Bytes of the manifest's file.
+/// Bytes of the manifest's file, at least.
 pub(super) const MANIFEST_BYTES: u64 = 2 * PAGE as u64;
 
 /// Files that a slot has room for. With more, it names the newest, whose last frame lists the
@@ -56,11 +57,6 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Where in the file it stands.
-    pub(super) fn at(&self) -> u64 {
-        self.sequence % if mutant!(OneSlot) { 1 } else { 2 } * PAGE as u64
-    }
-
     /// The whole slot.
     pub(super) fn encode(&self) -> Bytes {
         assert!(self.files.len() <= LISTED_MAX, "a slot has room for its files");

@@ -3,13 +3,14 @@
 //!
 //! A checkpoint costs what is new since the last one, not what is there. Nothing that a durable
 //! manifest names is written again or removed before a newer one is durable, so at each moment
-//! of a crash one of the two slots leads to a whole state. The disk is assumed to behave as
+//! of a crash one of its slots leads to a whole state. The disk is assumed to behave as
 //! [`crate::wal`] says.
 
 pub mod codec;
 mod files;
 mod frame;
 pub mod image;
+mod kept;
 mod ledger;
 mod manifest;
 mod recovery;
@@ -17,7 +18,7 @@ mod recovery;
 mod tests;
 
 pub(crate) use files::Files;
-pub(crate) use recovery::{Scan, Slots, read_manifest, settle_manifest};
+pub(crate) use recovery::{Fed, Read, Scan, Slots, read_manifest, resume, settle_manifest};
 
 use crate::command::AlarmKind;
 use crate::members::Cluster;

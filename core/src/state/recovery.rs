@@ -4,6 +4,7 @@ use super::codec::{decode_alarms, decode_cluster, decode_config, decode_leases};
 use super::files::Files;
 use super::frame::{Frame, Frames, Kind, VERSION};
 use super::image::ImageChunk;
+use super::kept::{FIRST_PLACE, Kept, Stays};
 use super::ledger::Ledger;
 use super::manifest::{Listed, MANIFEST_BYTES, Manifest, decode_list};
 use super::{LeaseRecord, RestoredImage};
@@ -13,7 +14,7 @@ use crate::limits::PAGE;
 use crate::members::Cluster;
 use crate::planner::Options;
 use crate::types::{Index, NodeId, Term};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -25,28 +26,34 @@ pub(crate) enum Slots {
     Empty,
     /// The first slot ever written is bad: a crash, if the log still holds everything.
     Torn,
-    /// One counts: the state that it names.
-    Newest(Scan),
+    /// These count: the states of the newest checkpoints that stay, the newest first.
+    Good(Vec<Scan>),
 }
 
-/// Reads the two slots.
-pub(crate) fn read_manifest(bytes: &[u8]) -> Result<Slots, Damage> {
+/// Reads the slots. `kept` is how many checkpoints stay; zero is all.
+pub(crate) fn read_manifest(bytes: &[u8], kept: usize) -> Result<Slots, Damage> {
     let damage = |why| Damage { file: File::Manifest, at: 0, why };
     if (bytes.len() as u64) < MANIFEST_BYTES {
         return Err(damage("the manifest is too short"));
     }
-    let (first, second) = bytes.split_at(PAGE);
-    let good = [Manifest::decode(first), Manifest::decode(second)];
-    if let Some(newest) = good.into_iter().flatten().max_by_key(|slot| slot.sequence) {
-        return Ok(Slots::Newest(Scan { manifest: newest, fed: BTreeMap::new() }));
+    let slots = || bytes.chunks(PAGE).zip(0..);
+    let good = slots().filter_map(|(slot, place)| Some((Manifest::decode(slot)?, place)));
+    let mut good: Vec<Scan> = good.map(|(manifest, place)| Scan { manifest, place }).collect();
+    if good.is_empty() {
+        let written = slots().filter(|(slot, _)| slot.iter().any(|&byte| byte != 0));
+        return match written.map(|(_, place)| place).collect::<Vec<u64>>().as_slice() {
+            [] => Ok(Slots::Empty),
+            [FIRST_PLACE] => Ok(Slots::Torn),
+            _ => Err(damage("all slots of the manifest are bad")),
+        };
     }
-    let blank = |slot: &[u8]| slot.iter().take(PAGE).all(|&byte| byte == 0);
-    match (blank(first), blank(second)) {
-        (true, true) => Ok(Slots::Empty),
-        // The first manifest is number 1, in the second slot.
-        (true, false) => Ok(Slots::Torn),
-        _ => Err(damage("both slots of the manifest are bad")),
+    good.sort_unstable_by_key(|scan| core::cmp::Reverse(scan.manifest.sequence));
+    // What a rewriting published took the place of the checkpoint that it rewrote.
+    good.dedup_by_key(|scan| scan.manifest.index);
+    if kept > 0 {
+        good.truncate(kept);
     }
+    Ok(Slots::Good(good))
 }
 
 /// What brings the manifest to rest after a restart. A slot that a crash left half written is
@@ -66,11 +73,23 @@ pub(crate) fn settle_manifest(bytes: &Bytes) -> Vec<DiskOp> {
     wipe.chain([DiskOp::Sync { file }]).collect()
 }
 
-/// The state files as they are fed.
+/// State files as they are fed, by number.
+pub(crate) type Fed = BTreeMap<u64, Bytes>;
+
+/// What reading one checkpoint's files gives.
+pub(crate) struct Read {
+    image: RestoredImage,
+    ledger: Ledger,
+    /// The length of the newest file, if it can be appended to.
+    open: Option<u64>,
+}
+
+/// A checkpoint whose files are fed.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    manifest: Manifest,
-    fed: BTreeMap<u64, Bytes>,
+    pub(super) manifest: Manifest,
+    /// Where its slot stands.
+    place: u64,
 }
 
 impl Scan {
@@ -85,25 +104,19 @@ impl Scan {
     }
 
     /// The next file wanted, of those that are there. One that lists the others comes first.
-    pub(crate) fn wants(&self, there: impl Fn(u64) -> bool) -> Option<u64> {
-        let listed = self.listed().ok()?;
+    pub(crate) fn wants(&self, fed: &Fed, there: impl Fn(u64) -> bool) -> Option<u64> {
+        let listed = self.listed(fed).ok()?;
         let mut numbers = listed.iter().rev().map(|file| file.number);
-        numbers.find(|number| !self.fed.contains_key(number) && there(*number))
-    }
-
-    /// Takes a whole file.
-    pub(crate) fn feed(&mut self, number: u64, bytes: Bytes) -> Result<(), Damage> {
-        self.fed.insert(number, bytes);
-        self.listed().map(|_| ())
+        numbers.find(|number| !fed.contains_key(number) && there(*number))
     }
 
     /// The files that count, as far as they are known.
-    fn listed(&self) -> Result<Vec<Listed>, Damage> {
+    fn listed(&self, fed: &Fed) -> Result<Vec<Listed>, Damage> {
         let mut files = self.manifest.files.clone();
         let Some(last) = files.last().copied().filter(|_| self.manifest.listing) else {
             return Ok(files);
         };
-        let Some(bytes) = self.fed.get(&last.number) else {
+        let Some(bytes) = fed.get(&last.number) else {
             return Ok(files);
         };
         let mut list = None;
@@ -119,54 +132,79 @@ impl Scan {
         Ok(before)
     }
 
-    /// Reads everything: the image, and the planner that goes on from it. `next_file` is above
-    /// every state file of the directory.
-    pub(crate) fn finish(
-        self,
-        options: Options,
-        next_file: u64,
-    ) -> Result<(RestoredImage, Files, Vec<File>), Damage> {
+    /// Reads everything that it names.
+    pub(crate) fn read(&self, fed: &Fed) -> Result<Read, Damage> {
         let mut ledger = Ledger::default();
         let mut bodies: BTreeMap<u64, ImageChunk> = BTreeMap::new();
-        let listed = self.listed()?;
+        let listed = self.listed(fed)?;
+        let mut open = None;
         for &file in &listed {
             let damage = |at, why| Damage { file: File::State(file.number), at, why };
-            let bytes = self.fed.get(&file.number);
+            let bytes = fed.get(&file.number);
             let bytes =
                 bytes.ok_or(damage(0, "a state file that the manifest names is missing"))?;
-            note(&mut ledger, &mut bodies, file, bytes)?;
+            let format = note(&mut ledger, &mut bodies, file, bytes)?;
+            // A program that reads only the older format tells it by the file's head.
+            open = (format == VERSION).then_some(bytes.len() as u64);
         }
         let newest = listed.last().map(|file| File::State(file.number));
-        let manifest = &self.manifest;
-        let image = restored(manifest, &ledger, bodies).ok_or(Damage {
+        let image = restored(&self.manifest, &ledger, bodies).ok_or(Damage {
             file: newest.unwrap_or(File::Manifest),
             at: 0,
             why: "the state lacks its tail, leases, alarms or members",
         })?;
-        let len = listed.last().and_then(|file| self.fed.get(&file.number));
-        let len = len.map(|bytes| bytes.len() as u64);
-        let files = Files::resume(options, ledger, manifest.sequence, true, next_file, len);
-        Ok((image, files, listed.iter().map(|file| File::State(file.number)).collect()))
+        Ok(Read { image, ledger, open })
     }
 }
 
+/// Goes on from the `nth` of these checkpoints, which was read: its image, the planner, and the
+/// files that stay. `next_file` is above every state file of the directory.
+pub(crate) fn resume(
+    scans: &[Scan],
+    nth: usize,
+    read: Read,
+    fed: &Fed,
+    options: Options,
+    next_file: u64,
+) -> (RestoredImage, Files, Vec<File>) {
+    let stays = |scan: &Scan| {
+        // One that cannot be read is given up with its files.
+        let listed = scan.listed(fed).unwrap_or_default();
+        let files: BTreeSet<u64> = listed.iter().map(|file| file.number).collect();
+        Stays { place: scan.place, index: scan.manifest.index, files }
+    };
+    let stay: Vec<Stays> = scans[nth..].iter().rev().map(stays).collect();
+    let named: BTreeSet<u64> = stay.iter().flat_map(|stays| &stays.files).copied().collect();
+    let kept = Kept::new(options.checkpoints_kept, stay);
+    // Bytes behind the end of an older checkpoint are a newer one's.
+    let open = read.open.filter(|_| nth == 0);
+    let sequence = scans[0].manifest.sequence;
+    let files = Files::resume(options, read.ledger, sequence, kept, next_file, open);
+    (read.image, files, named.into_iter().map(File::State).collect())
+}
+
 /// Runs over a file's frames, and refuses it if they are not what was written.
+///
+/// Gives the format that its head says.
 fn read(
     file: Listed,
     bytes: &Bytes,
     mut each: impl FnMut(Frame, u64) -> Option<()>,
-) -> Result<(), Damage> {
+) -> Result<u64, Damage> {
     let damage = |at, why| Damage { file: File::State(file.number), at, why };
     let frames = Frames::new(bytes, file.len);
     let mut frames = frames.ok_or(damage(0, "the state file is too short"))?;
-    let mut first = true;
+    let (mut first, mut format) = (true, VERSION);
     while let Some(found) = frames.next().map_err(|at| damage(at, "a bad frame"))? {
         let head = found.frame.kind == Kind::Head;
         if head != first || head && found.frame.number != file.number {
             return Err(damage(found.body_at, "the state file carries another file's head"));
         }
-        if head && found.frame.version != VERSION {
-            return Err(damage(0, "the state file's format is of another version"));
+        if head {
+            format = found.frame.version;
+            if !(1..=VERSION).contains(&format) {
+                return Err(damage(0, "the state file's format is of another version"));
+            }
         }
         first = false;
         each(found.frame, found.body_at).ok_or(damage(found.body_at, "a frame without sense"))?;
@@ -174,17 +212,17 @@ fn read(
     if frames.chain() != file.chain {
         return Err(damage(file.len, "the file's frames are not those that the manifest names"));
     }
-    Ok(())
+    Ok(format)
 }
 
-/// Notes every frame of a file, and takes the chunks' bodies.
+/// Notes every frame of a file, and takes the chunks' bodies; gives the file's format.
 fn note(
     ledger: &mut Ledger,
     bodies: &mut BTreeMap<u64, ImageChunk>,
     file: Listed,
     bytes: &Bytes,
-) -> Result<(), Damage> {
-    read(file, bytes, |frame, body_at| {
+) -> Result<u64, Damage> {
+    let format = read(file, bytes, |frame, body_at| {
         ledger.note(file.number, &frame, body_at)?;
         if frame.kind == Kind::Chunk {
             let (number, version) = (frame.number, frame.version);
@@ -193,7 +231,7 @@ fn note(
         Some(())
     })?;
     ledger.close(file);
-    Ok(())
+    Ok(format)
 }
 
 fn restored(

@@ -2,11 +2,11 @@
 //! more files than a slot has room for.
 
 use super::files::Files;
-use super::frame::{Frame, Frames, Kind, encode_numbers};
+use super::frame::{Frame, Frames, Kind, VERSION, encode_numbers};
 use super::image::{Image, ImageChunk};
 use super::ledger::Ledger;
 use super::manifest::{LISTED_MAX, Listed, Manifest, decode_list, encode_list};
-use super::recovery::{Slots, read_manifest};
+use super::recovery::{Fed, Slots, read_manifest, resume};
 use crate::disk::{DiskOp, File};
 use crate::limits::PAGE;
 use crate::planner::Options;
@@ -71,16 +71,17 @@ fn a_slot_too_small_for_its_files_points_to_a_list() {
         let count = LISTED_MAX as u64 + round * 5;
         files.store(Mark(round), image(round, (0..count).map(chunk).collect()));
         run(&mut files, &mut disk);
-        let Ok(Slots::Newest(mut scan)) = read_manifest(&disk[&File::Manifest]) else {
+        let Ok(Slots::Good(scans)) = read_manifest(&disk[&File::Manifest], 1) else {
             panic!("a manifest was written");
         };
-        let mut first = None;
-        while let Some(number) = scan.wants(|number| disk.contains_key(&File::State(number))) {
+        let (mut first, mut fed) = (None, Fed::new());
+        let there = |number| disk.contains_key(&File::State(number));
+        while let Some(number) = scans[0].wants(&fed, there) {
             first = first.or(Some(number));
-            let bytes = Bytes::from(disk[&File::State(number)].clone());
-            scan.feed(number, bytes).expect("nothing is wrong");
+            fed.insert(number, Bytes::from(disk[&File::State(number)].clone()));
         }
-        let (restored, _, named) = scan.finish(options(), 1000).expect("nothing is wrong");
+        let read = scans[0].read(&fed).expect("nothing is wrong");
+        let (restored, _, named) = resume(&scans, 0, read, &fed, options(), 1000);
         assert_eq!(restored.chunks, (0..count).map(chunk).collect::<Vec<_>>());
         assert!(named.len() > LISTED_MAX);
         assert_eq!(named.last(), first.map(File::State).as_ref(), "the list is read first");
@@ -111,6 +112,53 @@ fn a_checkpoint_costs_what_is_new() {
     }
     assert!((30_000..40_000).contains(&written), "{written} bytes for three chunks of 10,000");
     assert!(largest <= 128 * 1024, "paced pieces: {largest}");
+}
+
+/// The files of the format before this one are read and not appended to; those of a later one are
+/// refused as such, and not as damaged.
+#[test]
+fn a_file_says_its_format() {
+    let (mut files, mut disk) = (Files::create(options()), BTreeMap::new());
+    files.store(Mark(1), image(1, Vec::new()));
+    run(&mut files, &mut disk);
+    let Ok(Slots::Good(mut scans)) = read_manifest(&disk[&File::Manifest], 1) else {
+        panic!("a manifest was written");
+    };
+    let written = Bytes::from(disk[&File::State(1)].clone());
+    for format in [VERSION - 1, VERSION, VERSION + 1] {
+        let (mut bytes, mut chain) = (Vec::new(), 0);
+        let mut frames = Frames::new(&written, PAGE as u64).expect("it is that long");
+        while let Some(mut found) = frames.next().expect("good") {
+            if found.frame.kind == Kind::Head {
+                found.frame.version = format;
+            }
+            let (pieces, next) = found.frame.encode(chain);
+            bytes.extend(pieces.concat());
+            chain = next;
+        }
+        let len = bytes.len() as u64;
+        bytes.resize(PAGE, 0);
+        scans[0].manifest.files = vec![Listed { number: 1, len, chain }];
+        let fed = Fed::from([(1, Bytes::from(bytes))]);
+        match scans[0].read(&fed) {
+            Ok(read) => {
+                assert!(format <= VERSION);
+                let (restored, mut files, _) = resume(&scans, 0, read, &fed, options(), 2);
+                assert_eq!(restored.tail, "tail");
+                files.store(
+                    Mark(2),
+                    Image { tail: Bytes::from_static(b"more"), ..image(2, vec![]) },
+                );
+                let first = files.poll().expect("there is news").remove(0);
+                let appends = matches!(first, DiskOp::Write { file: File::State(1), .. });
+                assert_eq!(appends, format == VERSION, "{first:?}");
+            }
+            Err(damage) => {
+                assert!(format > VERSION, "{damage:?}");
+                assert_eq!(damage.why, "the state file's format is of another version");
+            }
+        }
+    }
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -202,7 +250,7 @@ proptest! {
         let bytes = Bytes::from(bytes);
         let _ = Manifest::decode(&bytes);
         let _ = decode_list(&bytes);
-        let _ = read_manifest(&bytes);
+        let _ = read_manifest(&bytes, 0);
         if let Some(mut frames) = Frames::new(&bytes, end) {
             while let Ok(Some(_)) = frames.next() {}
         }

@@ -24,6 +24,7 @@ pub(crate) fn options() -> Options {
         node: NodeId(0xa1),
         segment_bytes: 8192,
         segments_kept: 2,
+        checkpoints_kept: 1,
         state_bytes: 4096,
         piece_bytes: 1024,
         group_bytes: 1500,

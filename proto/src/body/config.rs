@@ -37,6 +37,8 @@ pub struct Config {
     pub cluster: keel_core::members::Cluster,
     /// Log segments that stay after a checkpoint (`--max-wals`); zero keeps all.
     pub segments_kept: usize,
+    /// Checkpoints that stay readable (`--max-snapshots`); zero keeps all.
+    pub checkpoints_kept: usize,
     /// How many shards accept connections; `None` is one for each core that this process may use.
     pub shards: Option<usize>,
     /// Bounds on what a client may send and hold.

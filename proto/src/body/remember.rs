@@ -43,10 +43,10 @@ pub async fn remember<H: Host, D: Disk>(
         let lost = disk.is_unsettled() || is_fresh(disk)? && join::has_run(host, config).await;
         if lost {
             repair(host, disk, config, journal).await?;
-            return Ok(read(config, host, disk).await?);
+            return Ok(read(config, host, disk, journal).await?);
         }
     }
-    match read(config, host, disk).await {
+    match read(config, host, disk, journal).await {
         Ok(remembered) => {
             if !config.self_repair || !remembered.boot.is_corrupt(remembered.mine.id) {
                 return Ok(remembered);
@@ -59,7 +59,7 @@ pub async fn remember<H: Host, D: Disk>(
         Err(trouble) => return Err(trouble.into()),
     }
     repair(host, disk, config, journal).await?;
-    Ok(read(config, host, disk).await?)
+    Ok(read(config, host, disk, journal).await?)
 }
 
 /// Whether nobody has lived here yet.
@@ -71,6 +71,7 @@ async fn read<H: Host, D: Disk>(
     config: &Config,
     host: &H,
     disk: &mut D,
+    journal: &Journal,
 ) -> Result<Remembered, Trouble> {
     let mut mine = config.node.clone();
     let mut introduced = Cluster::default();
@@ -98,9 +99,18 @@ async fn read<H: Host, D: Disk>(
         cluster: mine.cluster_id,
         node: mine.id,
         segments_kept: config.segments_kept,
+        checkpoints_kept: config.checkpoints_kept,
         ..Options::default()
     };
     let (planner, recovered) = recover(disk, options, &config.data_dir).await?;
+    if let Some(damage) = &recovered.passed_over {
+        let fields = [
+            ("file", damage.file.name().into()),
+            ("offset", damage.at.into()),
+            ("error", damage.why.into()),
+        ];
+        journal.warn("the newest snapshot is damaged; going on from an older one", &fields);
+    }
     if let Some((cluster, node)) = recovered.owner {
         (mine.cluster_id, mine.id) = (cluster, node);
     }
