@@ -227,7 +227,7 @@ fn the_leadership_goes_round_while_clients_write() {
 }
 
 /// Moves the leadership to the n-th member.
-async fn move_leader(cluster: &Cluster, to: usize) {
+pub(crate) async fn move_leader(cluster: &Cluster, to: usize) {
     let addr = &cluster.members[to].addr;
     let status: pb::StatusResponse =
         insist(addr, "/etcdserverpb.Maintenance/Status", &pb::StatusRequest {}).await;

@@ -8,15 +8,19 @@ mod corruption;
 mod history;
 #[path = "../common/large.rs"]
 mod large;
+mod leases;
 mod life;
 #[path = "../common/members.rs"]
 mod members;
 mod membership;
+#[path = "../common/nested.rs"]
+mod nested;
 mod net;
 mod partition;
 mod repair;
 #[path = "../common/search.rs"]
 mod search;
+mod slow;
 #[path = "../common/small.rs"]
 mod small;
 mod wire;

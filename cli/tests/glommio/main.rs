@@ -14,6 +14,8 @@ mod history;
 #[path = "../common/kill.rs"]
 mod kill;
 mod machine;
+#[path = "../common/nested.rs"]
+mod nested;
 #[path = "../recorder/mod.rs"]
 mod recorder;
 mod refused;
