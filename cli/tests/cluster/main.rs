@@ -1,6 +1,7 @@
 //! Clusters of real processes: members die, lag, come and go while clients write, and nothing
 //! that was acknowledged is lost.
 
+mod beneath;
 #[path = "../common/calls.rs"]
 mod calls;
 mod corruption;
@@ -32,11 +33,16 @@ fn ours() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_etcd"))
 }
 
-/// Runs a test against a cluster of ours, members given by their number.
-fn with_cluster<F: AsyncFnOnce(&mut Cluster)>(members: usize, extra: &[&str], test: F) {
+/// Runs a test on a thread of its own.
+fn with_runtime(test: impl AsyncFnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime for the test");
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    tokio::task::LocalSet::new().block_on(&runtime, test());
+}
+
+/// Runs a test against a cluster of ours, members given by their number.
+fn with_cluster<F: AsyncFnOnce(&mut Cluster)>(members: usize, extra: &[&str], test: F) {
+    with_runtime(async || {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let extra: Vec<String> = extra.iter().map(|flag| String::from(*flag)).collect();
         let cluster = Cluster::start(dir.path(), &vec![ours(); members], None, &extra).await;

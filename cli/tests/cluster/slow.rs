@@ -4,7 +4,7 @@ use crate::calls::{LOOK, PATIENCE, call, insist, put_request, wait_until_equal};
 use crate::history::{History, answers};
 use crate::life::move_leader;
 use crate::nested::Nested;
-use crate::ours;
+use crate::{ours, with_runtime};
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::failover::leader;
 use keel_proto::pb::etcdserverpb as pb;
@@ -18,9 +18,7 @@ const SLOW: usize = 0;
 /// Runs a test against three members, one of them on a disk that can be frozen.
 fn with_slow_member(test: impl AsyncFnOnce(&Cluster, &Nested)) {
     let Some(nested) = Nested::mount() else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime for the test");
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    with_runtime(async || {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut launches =
             Cluster::plan(dir.path(), &vec![ours(); 3], None, &[]).expect("there are ports");

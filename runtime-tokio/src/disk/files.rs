@@ -133,7 +133,8 @@ impl Files {
     }
 
     /// The published files and their lengths, ascending. Removes what was never published, and
-    /// makes durable what is seen: a rename may have reached the directory, but not the disk.
+    /// makes durable what is seen: a rename may have reached the directory, but not the disk. What
+    /// is read of the log and the manifest from now on comes from the disk.
     pub(super) fn list(&self) -> Result<Vec<(File, u64)>, DiskFailure> {
         let mut found = Vec::new();
         for home in [LOGS, STATES] {
@@ -155,7 +156,24 @@ impl Files {
             sync_dir(&at)?;
         }
         found.sort_unstable();
+        for (file, _) in &found {
+            // A state file counts up to where it was synced before the manifest named it.
+            if !matches!(file, File::State(_)) {
+                self.forget_cached(*file)?;
+            }
+        }
         Ok(found)
+    }
+
+    /// After a sync that failed, the kernel may hold for clean what is on no disk, and no later
+    /// sync writes it: a start that reads it would promise what the next power cut takes.
+    fn forget_cached(&self, file: File) -> Result<(), DiskFailure> {
+        // Not the handle that is kept: whoever lists may be about to move the file.
+        let fail = |action| move |source| self.failure(action, file, source);
+        let handle = fs::File::open(self.path(file)).map_err(fail("open"))?;
+        handle.sync_data().map_err(fail("fdatasync"))?;
+        rustix::fs::fadvise(&handle, 0, None, rustix::fs::Advice::DontNeed)
+            .map_err(|error| self.failure("advise on", file, error.into()))
     }
 
     /// An open file. Who has it finds by its place in memory whether it is still the same.
