@@ -28,9 +28,7 @@ pub(super) async fn run(client: &Client, output: Output, elect: Elect) -> Result
         ([name], true) => {
             let interrupted = interrupted()?;
             tokio::select! {
-                Err(_) = observe(client, output, name) => {
-                    Err(Failed::plain("elect: observer lost"))
-                }
+                Err(failed) = observe(client, output, name) => Err(failed),
                 () = interrupted => Ok(()),
             }
         }
@@ -71,7 +69,7 @@ async fn campaign(
 async fn observe(client: &Client, output: Output, name: &str) -> Result<Infallible, Failed> {
     let queue = queue_of(name);
     loop {
-        let answer = client.kv().range(oldest(&queue)).await?.into_inner();
+        let answer = client.kv().range(oldest(&queue)).await.map_err(lost)?.into_inner();
         let revision = answer.header.unwrap_or_default().revision;
         let (key, from) = match answer.kvs.first() {
             Some(kv) => {
@@ -93,6 +91,11 @@ async fn observe(client: &Client, output: Output, name: &str) -> Result<Infallib
     }
 }
 
+/// Why somebody who follows an election cannot, whatever the server said.
+fn lost<E>(_: E) -> Failed {
+    Failed::plain("elect: observer lost")
+}
+
 fn answer_of(header: Option<pb::ResponseHeader>, kv: KeyValue) -> pb::RangeResponse {
     pb::RangeResponse { header, kvs: vec![kv], ..Default::default() }
 }
@@ -107,9 +110,9 @@ async fn first(client: &Client, queue: &[u8], revision: i64) -> Result<KeyValue,
     };
     let mut watcher = Watcher::on(client, request);
     loop {
-        let answer = watcher.next().await?.answer;
+        let answer = watcher.next().await.map_err(lost)?.answer;
         if answer.canceled {
-            return Err(Failed::plain(super::watch::reason(&answer)));
+            return Err(lost(answer));
         }
         let put = answer.events.into_iter().find(|event| event.r#type() == EventType::Put);
         if let Some(kv) = put.and_then(|event| event.kv) {
@@ -124,9 +127,9 @@ async fn follow(client: &Client, output: Output, key: Vec<u8>, from: i64) -> Res
         pb::WatchCreateRequest { key: key.into(), start_revision: from, ..Default::default() };
     let mut watcher = Watcher::on(client, request);
     loop {
-        let answer = watcher.next().await?.answer;
+        let answer = watcher.next().await.map_err(lost)?.answer;
         if answer.canceled {
-            return Err(Failed::plain("elect: observer lost"));
+            return Err(lost(answer));
         }
         for event in answer.events {
             match (event.r#type(), event.kv) {

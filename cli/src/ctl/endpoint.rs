@@ -2,7 +2,7 @@
 
 use super::Failed;
 use super::client::Client;
-use super::json::{self, Object, array, quoted};
+use super::json::{self, Object, array, quoted, slice};
 use super::output::{Format, Output, human, print, table};
 use clap::Subcommand;
 use keel_proto::pb::etcdserverpb as pb;
@@ -215,7 +215,7 @@ fn show_status(output: Output, all: &[(String, pb::StatusResponse)]) -> Result<(
                     .raw("Status", json::status(status))
                     .done()
             };
-            array(all.iter().map(one).collect())
+            slice(all.iter().map(one).collect())
         },
         |lines| {
             for (endpoint, status) in all {
@@ -282,7 +282,7 @@ fn show_hashes(output: Output, all: &[(String, pb::HashKvResponse)]) -> Result<(
                     .done();
                 Object::new().raw("Endpoint", quoted(endpoint)).raw("HashKV", value).done()
             };
-            array(all.iter().map(one).collect())
+            slice(all.iter().map(one).collect())
         },
         |lines| {
             for (endpoint, hash) in all {

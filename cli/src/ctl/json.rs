@@ -80,6 +80,11 @@ fn base64(bytes: &[u8]) -> String {
     format!("\"{}\"", STANDARD.encode(bytes))
 }
 
+/// Go's slice that was never made where there is nothing in it.
+pub(super) fn slice(values: Vec<String>) -> String {
+    if values.is_empty() { String::from("null") } else { array(values) }
+}
+
 /// A JSON array.
 pub(super) fn array(values: Vec<String>) -> String {
     format!("[{}]", values.join(","))
@@ -155,7 +160,7 @@ pub(super) fn watch(watch: &pb::WatchResponse) -> String {
     let header = watch.header.unwrap_or_default();
     Object::new()
         .raw("Header", Object::new().header_fields(&header).done())
-        .raw("Events", if events.is_empty() { "null".into() } else { array(events) })
+        .raw("Events", slice(events))
         .raw("CompactRevision", watch.compact_revision.to_string())
         .raw("Canceled", watch.canceled.to_string())
         .raw("Created", watch.created.to_string())

@@ -89,10 +89,10 @@ async fn add(
         let cluster: Vec<String> = added.members.iter().flat_map(urls).collect();
         format!(
             "{}\n\nETCD_NAME={name:?}\nETCD_INITIAL_CLUSTER={:?}\n\
-                 ETCD_INITIAL_ADVERTISE_PEER_URLS={:?}\nETCD_INITIAL_CLUSTER_STATE=\"existing\"\n",
+                 ETCD_INITIAL_ADVERTISE_PEER_URLS={peer_urls:?}\n\
+                 ETCD_INITIAL_CLUSTER_STATE=\"existing\"\n",
             told(member.id, kind, added.header),
             cluster.join(","),
-            member.peer_ur_ls.join(","),
         )
     })
 }

@@ -128,6 +128,12 @@ impl From<String> for Failed {
     }
 }
 
+/// The commands and their flags.
+#[must_use]
+pub fn tree() -> clap::Command {
+    args::tree()
+}
+
 /// Runs one command.
 #[must_use]
 pub fn main() -> ExitCode {

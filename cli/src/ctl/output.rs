@@ -216,7 +216,9 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let mut out = rule('┌', "┬", '┐');
     let line = |cells: Vec<String>| format!("│{}│\n", cells.join("│"));
     out += &line(heads.iter().zip(&widths).map(|(head, width)| centre(head, *width)).collect());
-    out += &rule('├', "┼", '┤');
+    if !rows.is_empty() {
+        out += &rule('├', "┼", '┤');
+    }
     for row in rows {
         out += &line(row.iter().zip(&widths).map(|(text, width)| cell(text, *width)).collect());
     }

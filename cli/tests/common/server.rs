@@ -54,6 +54,16 @@ impl Server {
         panic!("the server does not start: {failure}");
     }
 
+    /// Starts `binary` at these addresses, as a member of a cluster that the flags tell of.
+    pub(crate) fn start_at(binary: &Path, flags: &[&str], client: &str, peer: &str) -> Server {
+        let dir = TempDir::new().expect("a temporary directory can be made");
+        let extra: Vec<String> = flags.iter().map(|flag| String::from(*flag)).collect();
+        let child = spawn(binary, &extra, dir.path(), client, peer);
+        let (client, peer) = (client.to_owned(), peer.to_owned());
+        let binary = binary.to_path_buf();
+        Server { binary, extra, client, peer, child, dir }
+    }
+
     /// Where clients reach it: `host:port`.
     pub(crate) fn endpoint(&self) -> &str {
         &self.client
@@ -155,7 +165,7 @@ fn spawn(binary: &Path, extra: &[String], dir: &Path, client: &str, peer: &str) 
 }
 
 /// A loopback address that nobody listens on.
-fn free_port() -> String {
+pub(crate) fn free_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener.local_addr().expect("a bound socket has an address").to_string()
 }

@@ -30,15 +30,21 @@ pub(super) struct Said {
 }
 
 impl Job {
-    pub(super) fn start(ctl: &Path, words: &[String], environment: &[(String, String)]) -> Job {
-        let mut child = Command::new(ctl)
+    pub(super) fn start(
+        tool: &Path,
+        words: &[String],
+        environment: &[(String, String)],
+        dir: &Path,
+    ) -> Job {
+        let mut child = Command::new(tool)
             .args(words)
             .envs(environment.iter().cloned())
+            .current_dir(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|why| panic!("{} cannot be started: {why}", ctl.display()));
+            .unwrap_or_else(|why| panic!("{} cannot be started: {why}", tool.display()));
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("it was asked for");
         let mut stderr = child.stderr.take().expect("it was asked for");
@@ -105,6 +111,16 @@ impl Job {
                 return;
             }
         }
+    }
+
+    /// Waits until it has printed a line, or ends without one; says which.
+    pub(super) fn says_something(&mut self) -> bool {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => self.said.extend_from_slice(&line),
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => panic!("{:?} prints nothing", self.words),
+        }
+        true
     }
 
     /// Waits for its end.

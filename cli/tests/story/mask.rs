@@ -1,31 +1,33 @@
 //! What differs from run to run: ids, ports, times, sizes, and how wide they make a table. And
 //! help, whose words are ours, but whose commands and flags are etcd's.
 
-use crate::common::server::Server;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Names for what is known.
-pub(super) struct Masks(Vec<(String, &'static str)>);
+/// Names for what is known; none where nothing differs.
+pub(super) struct Masks(Option<Vec<(String, &'static str)>>);
 
 impl Masks {
-    pub(super) fn of(server: &Server, other: Option<&Server>, dir: &Path) -> Masks {
-        let mut names = vec![
-            (server.endpoint().to_owned(), "ENDPOINT"),
-            (server.peer().to_owned(), "PEER"),
-            (dir.to_string_lossy().into_owned(), "DIR"),
-        ];
-        names.extend(other.map(|other| (other.endpoint().to_owned(), "OTHER")));
-        Masks(names)
+    pub(super) fn of(names: Vec<(&str, &'static str)>, dir: &Path) -> Masks {
+        let dir = (dir.to_string_lossy().into_owned(), "DIR");
+        let names = names.into_iter().map(|(value, name)| (value.to_owned(), name));
+        Masks(Some(names.chain([dir]).collect()))
+    }
+
+    pub(super) fn none() -> Masks {
+        Masks(None)
     }
 
     /// A line without what differs.
     pub(super) fn line(&self, line: &str) -> String {
         let mut line = line.to_owned();
-        for (value, name) in &self.0 {
+        let Some(names) = &self.0 else { return line };
+        for (value, name) in names {
             line = line.replace(value, name);
         }
-        let line = without_sizes(&in_any_order(line));
+        let line = without_sizes(&in_any_order(readable(&line)));
         // A library that spaces its words by the build makes the words of an alarm.
         let line = if line.starts_with("memberID:") { line.replace("  ", " ") } else { line };
         let mut out = String::new();
@@ -42,8 +44,37 @@ impl Masks {
                 out.push(c);
             }
         }
-        out
+        members_in_order(out)
     }
+}
+
+/// Keys that hold ids, as text where they are shown in other ways: `\x` bytes and base64. And no
+/// address of the memory in which etcd has what it cannot show.
+fn readable(line: &str) -> String {
+    if let Some((what, _)) = line.split_once("marshal unsupported for type ") {
+        let kind = line[what.len()..].split(" (").next().unwrap_or_default();
+        return format!("{what}{kind}");
+    }
+    let hex = |text: &str| -> Option<String> {
+        let pairs = text.strip_prefix("\\x")?.split("\\x");
+        let bytes: Option<Vec<u8>> = pairs.map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+        String::from_utf8(bytes?).ok()
+    };
+    if let Some(text) = hex(line).filter(|text| holds_id(text)) {
+        return format!("bytes of {text}");
+    }
+    let Some((before, key)) = line.split_once("\"key\":\"") else { return line.to_owned() };
+    let Some((key, after)) = key.split_once('"') else { return line.to_owned() };
+    let text = STANDARD.decode(key).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    match text.filter(|text| holds_id(text)) {
+        Some(text) => format!("{before}\"key\":\"base64 of {text}\"{after}"),
+        None => line.to_owned(),
+    }
+}
+
+/// A lock's or an election's key ends in a lease.
+fn holds_id(text: &str) -> bool {
+    text.rsplit_once('/').is_some_and(|(_, id)| is_volatile(id))
 }
 
 /// Members stand by their ids, which differ from run to run.
@@ -53,6 +84,49 @@ fn in_any_order(line: String) -> String {
     let mut members: Vec<&str> = list.split(',').collect();
     members.sort_unstable();
     format!("ETCD_INITIAL_CLUSTER=\"{}\"", members.join(","))
+}
+
+/// The same for members as JSON and as protobuf has them.
+fn members_in_order(line: String) -> String {
+    let list = line.split_once("\"members\":[").and_then(|(head, list)| {
+        let list = list.strip_suffix("]}")?;
+        Some((head, list.strip_prefix('{')?.strip_suffix('}')?))
+    });
+    if let Some((head, list)) = list {
+        let mut members: Vec<&str> = list.split("},{").collect();
+        members.sort_unstable();
+        return format!("{head}\"members\":[{{{}}}]}}", members.join("},{"));
+    }
+    if !line.contains("http://") || !line.ends_with("} ") {
+        return line;
+    }
+    let mut fields: Vec<&str> = line.split_inclusive("} ").collect();
+    // The header, and the member that is told of, have lower numbers than the list.
+    fields.sort_by_key(|field| (field.split(':').next(), field.contains("http://"), *field));
+    fields.concat()
+}
+
+/// What is printed of several endpoints, by their names: they stand by their members' ids.
+pub(super) fn endpoints_in_order(text: &str) -> String {
+    if let Some(list) = text.strip_prefix("[{").and_then(|list| list.strip_suffix("}]\n")) {
+        let mut each: Vec<&str> = list.split("},{").collect();
+        each.sort_unstable();
+        return format!("[{{{}}}]\n", each.join("},{"));
+    }
+    if let Some(blocks) = text.strip_suffix("\n\n").filter(|text| text.starts_with('"')) {
+        let mut each: Vec<&str> = blocks.split("\n\n").collect();
+        each.sort_unstable_by_key(|block| block.lines().find(|line| line.contains("http://")));
+        return format!("{}\n\n", each.join("\n\n"));
+    }
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.chunk_by_mut(|one, next| one.contains("http://") == next.contains("http://")).for_each(
+        |rows| {
+            if rows[0].contains("http://") {
+                rows.sort_unstable();
+            }
+        },
+    );
+    lines.into_iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// What stands before the size of a database, or of an answer with ids in it, or before time that
@@ -71,14 +145,20 @@ const SIZES: [&str; 7] = [
 fn without_sizes(line: &str) -> String {
     let mut line = line.to_owned();
     for name in SIZES {
-        if let Some(at) = line.find(name) {
-            let (before, rest) = line.split_at(at + name.len());
-            let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let mut parts = line.split(name);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let after = part.trim_start_matches(|c: char| c.is_ascii_digit());
             // What is below zero says that there is none.
-            if after.len() < rest.len() {
-                line = format!("{before}SIZE{after}");
-            }
+            let size = if after.len() < part.len() { "SIZE" } else { "" };
+            out.push_str(&format!("{name}{size}{after}"));
         }
+        line = out;
+    }
+    let used = "system memory used : ";
+    if let Some((before, after)) = line.split_once(used) {
+        let unit = after.trim_start_matches(|c: char| c.is_ascii_digit() || "-.".contains(c));
+        return format!("{before}{used}SIZE{unit}");
     }
     if !line.contains(" kB") && !line.contains('%') {
         return line;

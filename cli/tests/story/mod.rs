@@ -4,67 +4,81 @@
 //! # a comment
 //! $ put key 'a value'      a command line, with the server's endpoint where it names none
 //! % version                the same without it; words like A=b in front are its environment
+//! * get key                a command line in every output format, with `--hex` and without
+//! ^ elect name me          the same, interrupted each time once it has printed something
 //! < text                   its standard input; `< "x"*100` is a line of a hundred
+//! + $ lease grant 100      a line that is played before each time; - is one that is played after
 //! output                   its standard output; standard error begins with `!`
+//! [json, table]            the forms in which the following is printed
 //! = 1                      its exit code, where it is not zero
 //! & lock lock name         begins a command line beside the others, under a name
 //! > lock text              types a line into it
 //! ~ lock text              waits until it has printed this line
 //! . lock int               interrupts it and tells what it printed; `eof` ends its input, `end`
 //!                          waits for its own end
-//! @ restart                kills the server and starts it again
+//! @ restart                kills the server and starts it again; `join` starts the member that was
+//!                          added, and after `another` it is another one that will join;
+//!                          `settle` waits until the cluster has the server's version
 //! ```
 //!
-//! `ENDPOINT` in a command line is the server, `OTHER` a second one, `DIR` a folder, `LEASE` the
-//! lease that was granted last. `# flags: --name=value` starts the server with that flag.
+//! `ENDPOINT` in a command line is the server, `OTHER` one of another cluster, `JOINER` and
+//! `JOINERPEER` the member that joins, `MEMBER` that member's id, `FOLLOWER` the id of the one that
+//! does not lead, `DIR` a folder, `LEASE` the lease that was granted last. `# flags: --name=value`
+//! starts the server with that flag.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod count;
+pub(crate) mod forms;
 mod job;
+mod log;
 mod mask;
+mod servers;
+mod text;
 mod wire;
 
-use crate::common::server::{Server, http_get};
-use job::Job;
+use forms::{Around, Form};
+use job::{Job, Said};
 use mask::Masks;
+use servers::Servers;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use text::{BELONGS, Line, VERBS};
 
-/// Who plays.
+pub(crate) use text::differences;
+
+/// Who plays: a tool, and what it works on.
 pub(crate) struct Cast {
-    etcd: PathBuf,
-    ctl: PathBuf,
-    server: Server,
-    other: Option<Server>,
+    tool: PathBuf,
+    stage: Stage,
     dir: TempDir,
     jobs: BTreeMap<String, Job>,
     /// The lease that was granted last.
     lease: String,
 }
 
-/// How often we look whether a server has settled.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// A member alone elects itself at once, but again where its disk takes longer than this; then
-/// terms would differ from run to run.
-const ELECTION: &str = "--election-timeout=10000";
-
-/// A comment that says with which flags the server starts.
-const FLAGS: &str = "# flags: ";
+enum Stage {
+    /// Servers, which live as long as the story. What differs from run to run is masked.
+    Servers(Box<Servers>),
+    /// Files, which each command finds as they were at first. They are the same in each run.
+    Files(fn(&Path)),
+}
 
 impl Cast {
-    /// A fresh server, with the flags that a story wants it to have, and a client.
-    pub(crate) fn new(etcd: &Path, ctl: &Path, story: &str) -> Cast {
-        let flags = story.lines().filter_map(|line| line.strip_prefix(FLAGS));
-        let flags = flags.flat_map(str::split_whitespace);
-        let flags: Vec<&str> = std::iter::once(ELECTION).chain(flags).collect();
-        let server = Server::start_with(etcd, &flags);
-        wait_for_version(&server);
+    /// A client and fresh servers, as a story wants to have them.
+    pub(crate) fn of_client(etcd: &Path, ctl: &Path, story: &str) -> Cast {
+        Cast::new(ctl, Stage::Servers(Box::new(Servers::start(etcd, story))))
+    }
+
+    /// A tool for files, and how they are made.
+    pub(crate) fn of_files(utl: &Path, make: fn(&Path)) -> Cast {
+        Cast::new(utl, Stage::Files(make))
+    }
+
+    fn new(tool: &Path, stage: Stage) -> Cast {
         Cast {
-            etcd: etcd.to_path_buf(),
-            ctl: ctl.to_path_buf(),
-            server,
-            other: None,
+            tool: tool.to_path_buf(),
+            stage,
             dir: TempDir::new().expect("a temporary directory can be made"),
             jobs: BTreeMap::new(),
             lease: String::new(),
@@ -73,9 +87,6 @@ impl Cast {
 
     /// The story with what its commands print now.
     pub(crate) fn play(&mut self, text: &str) -> String {
-        if text.contains("OTHER") {
-            self.other = Some(Server::start(&self.etcd));
-        }
         let mut played = String::new();
         let mut lines = text.lines().peekable();
         while let Some(line) = lines.next() {
@@ -83,32 +94,43 @@ impl Cast {
             if !VERBS.contains(&verb) {
                 continue;
             }
+            // A story that ends in a panic ended here.
+            eprintln!("{line}");
             played.push_str(line);
             played.push('\n');
-            let mut input = Vec::new();
-            while let Some(said) = lines.next_if(|line| line.starts_with('<')) {
-                played.push_str(said);
+            let mut around = Around::default();
+            let belongs = |line: &&str| BELONGS.iter().any(|begin| line.starts_with(begin));
+            while let Some(more) = lines.next_if(belongs) {
+                played.push_str(more);
                 played.push('\n');
-                input.push(typed(said[1..].trim_start()));
+                around.take(more);
             }
-            played.push_str(&self.act(verb.trim_end(), rest, &input));
+            played.push_str(&self.act(verb.trim_end(), rest, &around));
         }
         assert!(self.jobs.is_empty(), "still running: {:?}", self.jobs.keys());
         played
     }
 
-    fn act(&mut self, verb: &str, rest: &str, input: &[String]) -> String {
+    fn act(&mut self, verb: &str, rest: &str, around: &Around) -> String {
         let (name, what) = rest.split_once(' ').unwrap_or((rest, ""));
         match verb {
-            "$" | "%" => {
-                let mut job = self.start(rest, verb == "$");
-                input.iter().for_each(|line| job.say(line));
+            "$" => {
+                let mut job = self.start(rest, &[]);
+                around.input.iter().for_each(|line| job.say(line));
                 job.close();
                 self.tell(job)
             }
+            "%" => {
+                let mut job = self.start_as_it_stands(rest);
+                around.input.iter().for_each(|line| job.say(line));
+                job.close();
+                self.tell(job)
+            }
+            "*" => self.in_every_form(rest, around, false),
+            "^" => self.in_every_form(rest, around, true),
             "&" => {
-                let mut job = self.start(what, true);
-                input.iter().for_each(|line| job.say(line));
+                let mut job = self.start(what, &[]);
+                around.input.iter().for_each(|line| job.say(line));
                 assert!(self.jobs.insert(name.to_owned(), job).is_none(), "two are {name}");
                 String::new()
             }
@@ -117,7 +139,7 @@ impl Cast {
                 String::new()
             }
             "~" => {
-                let masks = Masks::of(&self.server, self.other.as_ref(), self.dir.path());
+                let masks = self.masks();
                 let job = self.jobs.get_mut(name).expect("a job of this name");
                 job.wait_for(|line| masks.line(line) == what, what);
                 String::new()
@@ -133,44 +155,85 @@ impl Cast {
                 self.tell(job)
             }
             "@" => {
-                self.server.restart();
+                match (&mut self.stage, name) {
+                    (Stage::Servers(servers), "restart") => servers.restart(),
+                    (Stage::Servers(servers), "settle") => servers.settle(),
+                    (Stage::Servers(servers), "another") => servers.another(),
+                    (Stage::Servers(servers), "join") => servers.join(&self.tool),
+                    _ => panic!("'{name}' is nothing that happens"),
+                }
                 String::new()
             }
             _ => String::new(),
         }
     }
 
-    fn start(&self, line: &str, endpoint: bool) -> Job {
-        let mut words = words(line).into_iter().peekable();
-        let mut environment = Vec::new();
-        while let Some(word) = words.next_if(|word| word.contains('=') && !word.starts_with('-')) {
-            let (name, value) = word.split_once('=').expect("it was looked for");
-            environment.push((name.to_owned(), self.meant(value)));
+    /// Starts a command line with flags in front, and with the endpoint where it names none.
+    fn start(&self, line: &str, flags: &[String]) -> Job {
+        let line = Line::of(line);
+        let mut words = Vec::new();
+        if let Stage::Servers(servers) = &self.stage
+            && !line.words.iter().any(|word| word == "--endpoints")
+        {
+            words.extend(["--endpoints".to_owned(), servers.endpoint().to_owned()]);
         }
-        let words: Vec<String> = words.map(|word| self.meant(&word)).collect();
-        let endpoint = endpoint && !words.iter().any(|word| word == "--endpoints");
-        let mut all = Vec::new();
-        if endpoint {
-            all.extend(["--endpoints".to_owned(), self.server.endpoint().to_owned()]);
+        words.extend_from_slice(flags);
+        self.run(words, &line)
+    }
+
+    fn start_as_it_stands(&self, line: &str) -> Job {
+        self.run(Vec::new(), &Line::of(line))
+    }
+
+    fn run(&self, mut words: Vec<String>, line: &Line) -> Job {
+        if let Stage::Files(make) = &self.stage {
+            make(self.dir.path());
         }
-        all.extend(words);
-        Job::start(&self.ctl, &all, &environment)
+        words.extend(line.words.iter().map(|word| self.meant(word)));
+        let environment: Vec<(String, String)> = line
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), self.meant(value)))
+            .collect();
+        Job::start(&self.tool, &words, &environment, self.dir.path())
     }
 
     /// A word with what its names stand for.
     fn meant(&self, word: &str) -> String {
-        let other = self.other.as_ref().map_or("OTHER", Server::endpoint);
-        word.replace("ENDPOINT", self.server.endpoint())
-            .replace("OTHER", other)
-            .replace("LEASE", &self.lease)
-            .replace("DIR", &self.dir.path().to_string_lossy())
+        let Stage::Servers(servers) = &self.stage else { return word.to_owned() };
+        let mut word = word.to_owned();
+        for (value, name) in servers.names() {
+            word = word.replace(name, value);
+        }
+        if word.contains("MEMBER") {
+            word = word.replace("MEMBER", &servers.member(&self.tool));
+        }
+        if word.contains("FOLLOWER") {
+            word = word.replace("FOLLOWER", &servers.follower(&self.tool));
+        }
+        word.replace("LEASE", &self.lease).replace("DIR", &self.dir.path().to_string_lossy())
+    }
+
+    fn masks(&self) -> Masks {
+        match &self.stage {
+            Stage::Servers(servers) => Masks::of(servers.names(), self.dir.path()),
+            Stage::Files(_) => Masks::none(),
+        }
+    }
+
+    /// The forms that there are.
+    fn forms(&self) -> Vec<Form> {
+        match &self.stage {
+            Stage::Servers(_) => forms::WITH_HEX.to_vec(),
+            Stage::Files(_) => forms::WITHOUT_HEX.to_vec(),
+        }
     }
 
     fn tell(&mut self, job: Job) -> String {
-        let masks = Masks::of(&self.server, self.other.as_ref(), self.dir.path());
+        let masks = self.masks();
         let protobuf = job.has_words("protobuf");
+        let any_order = job.has_words("--cluster");
         let said = job.ended();
-        let mut told = String::new();
         let granted = String::from_utf8_lossy(&said.stdout);
         let granted = granted.strip_prefix("lease ").and_then(|rest| rest.split_once(" granted"));
         if let Some((lease, _)) = granted {
@@ -180,91 +243,39 @@ impl Cast {
             true => wire::shown(&said.stdout),
             false => String::from_utf8_lossy(&said.stdout).into_owned(),
         };
+        let mut told = String::new();
         for line in mask::folded(&stdout).lines() {
             told.push_str(&masks.line(line));
             told.push('\n');
         }
-        for line in mask::folded(&String::from_utf8_lossy(&said.stderr)).lines() {
-            // etcd's client library logs its retries as JSON before the error itself.
-            if !line.starts_with('{') {
-                told.push_str(&format!("! {}\n", masks.line(line)));
-            }
+        if any_order {
+            told = mask::endpoints_in_order(&told);
         }
-        match said.code {
-            Some(0) => {}
-            Some(code) => told.push_str(&format!("= {code}\n")),
-            None => told.push_str("= killed\n"),
-        }
-        told
+        told + &self.complaints(&said, &masks) + &ended(said.code)
+    }
+
+    /// Standard error.
+    fn complaints(&self, said: &Said, masks: &Masks) -> String {
+        let stderr = String::from_utf8_lossy(&said.stderr);
+        let lines = match &self.stage {
+            // etcd's client library logs its retries as JSON before the error itself, and etcdctl
+            // draws its bars into pipes.
+            Stage::Servers(_) => mask::folded(&stderr)
+                .lines()
+                .filter(|line| !line.starts_with('{') && !line.ends_with(" p/s"))
+                .map(|line| masks.line(line))
+                .collect(),
+            Stage::Files(_) => log::compared(&stderr),
+        };
+        lines.iter().map(|line| format!("! {line}\n")).collect()
     }
 }
 
-/// A server is healthy a moment before its cluster has decided on a version, which is the last entry
-/// that it puts into its log by itself.
-fn wait_for_version(server: &Server) {
-    let end = Instant::now() + job::PATIENCE;
-    let undecided = |page: String| page.contains("not_decided");
-    while http_get(server.endpoint(), "/version").is_none_or(undecided) {
-        assert!(Instant::now() < end, "no version is decided: {}", server.log());
-        std::thread::sleep(LOOK);
+/// How a process ended.
+fn ended(code: Option<i32>) -> String {
+    match code {
+        Some(0) => String::new(),
+        Some(code) => format!("= {code}\n"),
+        None => String::from("= killed\n"),
     }
-}
-
-/// Where two tellings of a story differ: the command lines, and what is due and what came.
-pub(crate) fn differences(due: &str, came: &str) -> String {
-    let (due, came) = (scenes(due), scenes(came));
-    let mut told = String::new();
-    for (due, came) in due.iter().zip(&came).filter(|(due, came)| due != came) {
-        told.push_str(&format!("--- due\n{due}--- came\n{came}"));
-    }
-    if due.len() != came.len() {
-        told.push_str(&format!("{} scenes are due, {} came\n", due.len(), came.len()));
-    }
-    told
-}
-
-/// A story's command lines, each with what it prints.
-fn scenes(story: &str) -> Vec<String> {
-    let mut scenes: Vec<String> = Vec::new();
-    for line in story.lines() {
-        match scenes.last_mut() {
-            Some(scene) if !VERBS.iter().any(|verb| line.starts_with(verb)) => {
-                scene.push_str(line);
-                scene.push('\n');
-            }
-            _ => scenes.push(format!("{line}\n")),
-        }
-    }
-    scenes
-}
-
-/// How lines begin that are not printed.
-const VERBS: [&str; 8] = ["# ", "$ ", "% ", "& ", "> ", "~ ", ". ", "@ "];
-
-/// What a line of input means.
-fn typed(said: &str) -> String {
-    let many = said.strip_prefix('"').and_then(|rest| rest.split_once("\"*"));
-    match many {
-        Some((text, count)) => text.repeat(count.parse().expect("a count")),
-        None => said.to_owned(),
-    }
-}
-
-/// A command line's words: blanks divide, single quotes keep together.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = None;
-    let mut quoted = false;
-    for c in line.chars() {
-        match c {
-            '\'' => {
-                quoted = !quoted;
-                word.get_or_insert_with(String::new);
-            }
-            ' ' if !quoted => words.extend(word.take()),
-            c => word.get_or_insert_with(String::new).push(c),
-        }
-    }
-    words.extend(word);
-    words
 }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-/// What the bytes hold; one line.
+/// What the bytes hold, in a line; text where they are none.
 pub(super) fn shown(bytes: &[u8]) -> String {
-    message(bytes).unwrap_or_else(|| format!("no protobuf: {}", String::from_utf8_lossy(bytes)))
+    message(bytes).unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn message(mut bytes: &[u8]) -> Option<String> {

@@ -11,6 +11,7 @@
 //! ```
 
 use crate::common::server::Server;
+use crate::common::shells;
 use crate::fixtures;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,18 +58,10 @@ fn what_lies_in_files_is_shown() {
     }
 }
 
-/// As etcd's own test has it: a shell can source it.
 #[test]
 fn completion_is_a_script() {
-    for shell in ["bash", "zsh", "fish", "powershell"] {
-        let script = crate::utl(Path::new("."), &["completion", shell]);
-        for word in ["snapshot", "hashkv", "migrate", "inspect"] {
-            assert!(script.contains(word), "{shell} lacks {word}");
-        }
-    }
-    let script = crate::utl(Path::new("."), &["completion", "bash"]);
-    let sourced = Command::new("bash").args(["-n", "-c", &script]).status();
-    assert!(sourced.is_ok_and(|status| status.success()), "bash cannot read it");
+    let utl = Path::new(env!("CARGO_BIN_EXE_etcdutl"));
+    shells::scripts_are_read(utl, &["snapshot", "hashkv", "migrate", "inspect"]);
 }
 
 /// Makes the snapshot that all stories begin with.

@@ -131,7 +131,8 @@ impl pb::maintenance_server::Maintenance for Desk {
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
         let order = Order::MoveLeader { to: NodeId(request.into_inner().target_id) };
         self.handle.admin(order).await.map_err(refusal::status)?;
-        Ok(Response::new(pb::MoveLeaderResponse { header: self.header() }))
+        // As etcd's, without a header.
+        Ok(Response::new(pb::MoveLeaderResponse { header: None }))
     }
 
     async fn downgrade(
@@ -139,7 +140,8 @@ impl pb::maintenance_server::Maintenance for Desk {
         request: Request<pb::DowngradeRequest>,
     ) -> Result<Response<pb::DowngradeResponse>, Status> {
         let version = self.downgrade_to(request.into_inner()).await?;
-        Ok(Response::new(pb::DowngradeResponse { header: self.header_now(0), version }))
+        let header = self.header_now(self.handle.latest().kv.revision());
+        Ok(Response::new(pb::DowngradeResponse { header, version }))
     }
 }
 
