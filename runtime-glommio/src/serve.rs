@@ -48,7 +48,7 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
-    let transport = transport(&door.limits, Spawner(door.host), Timers);
+    let transport = transport(&door.limits, Spawner(door.host), Timers, true);
     let mut failed = 0;
     loop {
         let place = Arc::clone(room).acquire_owned().await;

@@ -36,6 +36,12 @@ impl Clock {
         Clock { epoch: tokio::time::Instant::now(), date: Date::Since(unix) }
     }
 
+    /// Whether its date is the machine's.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        matches!(self.date, Date::Machine)
+    }
+
     /// Now, as the core counts.
     #[must_use]
     pub fn now(&self) -> Instant {

@@ -1,5 +1,6 @@
 //! A listener's connections, a task each, on the shard that accepted.
 
+use crate::clock::Clock;
 use crate::gather::gathered;
 use crate::net::Listener;
 use http::{Request, Response};
@@ -14,11 +15,12 @@ use tonic::body::Body;
 pub(crate) async fn serve<L, H, A, F>(door: Door<H, A>, mut listener: L)
 where
     L: Listener,
-    H: Host,
+    H: Host<Time = Clock>,
     A: Fn(Request<Incoming>) -> F + Clone + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
-    let transport = transport(&door.limits, Spawner(door.host.clone()), TokioTimer::new());
+    let dates = door.host.time().is_machine();
+    let transport = transport(&door.limits, Spawner(door.host.clone()), TokioTimer::new(), dates);
     let mut connections = JoinSet::new();
     let mut failed = 0;
     loop {

@@ -1,9 +1,11 @@
 //! Many seeds, one after the other: what fails is kept as a plan.
 
 use crate::nemesis::draw;
-use crate::plan::{Expect, Plan};
+use crate::plan::{Expect, Level, Plan};
+use crate::run;
 use crate::seen::Places;
-use crate::walk::{Verdict, walk};
+use crate::walk::Verdict;
+use crate::world::world_twice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
@@ -23,10 +25,19 @@ pub struct Outcome {
     pub places: Places,
 }
 
+/// Of whole servers every so many-th seed runs twice: equal plans give equal runs.
+const TWICE: u64 = 16;
+
 /// Runs one seed, on a thread of its own: nothing that a thread keeps reaches the next seed.
 #[must_use]
-pub fn explore(seed: u64) -> Outcome {
-    let run = move || catch_unwind(AssertUnwindSafe(|| walk(&draw(seed))));
+pub fn explore(level: Level, seed: u64) -> Outcome {
+    let run = move || {
+        let plan = draw(level, seed);
+        catch_unwind(AssertUnwindSafe(|| match level {
+            Level::World if seed.is_multiple_of(TWICE) => world_twice(&plan, None),
+            _ => run(&plan),
+        }))
+    };
     let ended = thread::spawn(run).join().unwrap_or_else(Err);
     match ended {
         Ok(Verdict { broken, lasted, trace, places, .. }) => {
@@ -43,8 +54,8 @@ pub fn explore(seed: u64) -> Outcome {
 
 /// The plan of a seed that failed, as it is kept.
 #[must_use]
-pub fn kept(outcome: &Outcome) -> Plan {
-    let mut plan = draw(outcome.seed);
+pub fn kept(level: Level, outcome: &Outcome) -> Plan {
+    let mut plan = draw(level, outcome.seed);
     let why = outcome.failed.as_deref().unwrap_or("nothing is wrong with it");
     plan.why = vec![format!("Seed {} broke a rule: {why}", outcome.seed)];
     plan.expect = Expect::Ok;

@@ -4,9 +4,10 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use keel_core::mutant::Mutant;
 use keel_sim::explore::{explore, kept};
+use keel_sim::plan::Level;
 use keel_sim::recording::{self, Recording, Teller, Until};
 use keel_sim::seen::{Place, Places};
-use keel_sim::{Plan, mutants, picture, shrink, story, walk, walk_filmed};
+use keel_sim::{Plan, mutants, picture, shrink, story, walk_filmed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,6 +31,9 @@ enum Command {
     },
     /// Run seeds; plans of those that fail are saved.
     Explore {
+        /// What runs: `core`, pure cores, which is fast, or `world`, whole servers.
+        #[arg(long, default_value = "core", value_parser = Level::named)]
+        level: Level,
         /// From the first to the one before the last: `1..1000`.
         #[arg(long, value_parser = seeds)]
         seeds: (u64, u64),
@@ -99,7 +103,9 @@ struct Look {
 fn main() -> ExitCode {
     let done = match Line::parse().command {
         Command::Run { files } => run(&files),
-        Command::Explore { seeds, minutes, save } => explore_all(seeds, minutes, &save),
+        Command::Explore { level, seeds, minutes, save } => {
+            explore_all(level, seeds, minutes, &save)
+        }
         Command::Replay { what, look } if is_recording(&what) => relive(&what, &look),
         Command::Replay { what: plan, look } if look == Look::default() => replay(&plan),
         Command::Replay { .. } => Err(String::from("only a recording can be stopped or looked at")),
@@ -154,7 +160,12 @@ fn run(files: &[PathBuf]) -> Result<bool, String> {
     Ok(well)
 }
 
-fn explore_all((from, to): (u64, u64), minutes: Option<u64>, save: &Path) -> Result<bool, String> {
+fn explore_all(
+    level: Level,
+    (from, to): (u64, u64),
+    minutes: Option<u64>,
+    save: &Path,
+) -> Result<bool, String> {
     // What fails is reported as a failed seed; the assertion's own words would tear the bar.
     std::panic::set_hook(Box::new(|_| {}));
     let bar = ProgressBar::new(to - from);
@@ -168,14 +179,14 @@ fn explore_all((from, to): (u64, u64), minutes: Option<u64>, save: &Path) -> Res
         if limit.is_some_and(|limit| begun.elapsed() > limit) {
             break;
         }
-        let outcome = explore(seed);
+        let outcome = explore(level, seed);
         simulated += outcome.lasted;
         places.add(&outcome.places);
         ran += 1;
         if let Some(why) = &outcome.failed {
             failed += 1;
             let path = save.join(format!("seed-{seed}.plan"));
-            fs::write(&path, kept(&outcome).to_string())
+            fs::write(&path, kept(level, &outcome).to_string())
                 .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
             bar.suspend(|| println!("seed {seed}: {why}; saved as {}", path.display()));
         }
@@ -194,7 +205,7 @@ fn explore_all((from, to): (u64, u64), minutes: Option<u64>, save: &Path) -> Res
 }
 
 fn replay(path: &Path) -> Result<bool, String> {
-    let verdict = walk(&plan(path)?);
+    let verdict = keel_sim::run(&plan(path)?);
     for line in &verdict.story {
         println!("{line}");
     }

@@ -3,6 +3,7 @@
 //! missing.
 
 use crate::explore::explore;
+use crate::plan::Level;
 use keel_core::mutant::{Mutant, arm};
 use std::fmt;
 
@@ -34,10 +35,10 @@ pub fn hunt(mutant: Mutant, seeds: impl IntoIterator<Item = u64>) -> Hunt {
     for seed in seeds {
         tried += 1;
         arm(Some(mutant));
-        let armed = explore(seed);
+        let armed = explore(Level::Core, seed);
         arm(None);
         if let Some(why) = armed.failed
-            && explore(seed).failed.is_none()
+            && explore(Level::Core, seed).failed.is_none()
         {
             return Hunt { mutant, tried, caught: Some((seed, why)) };
         }

@@ -1,20 +1,24 @@
 //! From a seed to a plan: each kind of trouble is in or out first, then so hard, so often. What
 //! happens is aimed at roles, which are found out when it happens: the leader is hit as the leader.
 
-use crate::plan::{Action, Knobs, Plan, Target};
+use crate::plan::{Action, Knobs, Level, Plan, Target};
 use crate::random::Random;
 use std::time::Duration;
 
 /// Draws the plan of a seed.
 #[must_use]
-pub fn draw(seed: u64) -> Plan {
+pub fn draw(level: Level, seed: u64) -> Plan {
     let mut random = Random::stream(seed, "nemesis");
-    let knobs = knobs(seed, &mut random);
+    let mut knobs = knobs(seed, &mut random);
+    if level == Level::World {
+        knobs = worldly(knobs);
+    }
     let end = knobs.run;
-    let mut plan = Plan::calm(knobs);
-    let mut kinds: Vec<Kind> = KINDS.into_iter().filter(|_| random.happens(400)).collect();
+    let mut plan = Plan { level, ..Plan::calm(knobs) };
+    let all: Vec<Kind> = KINDS.into_iter().filter(|kind| kind.is_on(level)).collect();
+    let mut kinds: Vec<Kind> = all.iter().copied().filter(|_| random.happens(400)).collect();
     if kinds.is_empty() {
-        kinds.push(*random.pick(&KINDS));
+        kinds.push(*random.pick(&all));
     }
     let pause = Duration::from_millis(*random.pick(&[50, 200, 600, 1500]));
     let mut at = plan.knobs.tick * 12;
@@ -27,7 +31,7 @@ pub fn draw(seed: u64) -> Plan {
         at += random.span(pause) + if random.happens(500) { lasts } else { Duration::ZERO };
     }
     // In the end a minority may be out of reach for ever: the others must do without it.
-    let rots = kinds.iter().any(|kind| matches!(kind, Kind::Rot));
+    let rots = kinds.iter().any(|kind| matches!(kind, Kind::Rot | Kind::Oblivion));
     if random.happens(150) && plan.knobs.members > 2 && plan.knobs.spare == 0 && !rots {
         for _ in 0..(plan.knobs.members - 1) / 2 {
             let number = random.between(1, plan.knobs.members);
@@ -80,6 +84,13 @@ fn knobs(seed: u64, random: &mut Random) -> Knobs {
     }
 }
 
+/// The same for whole servers, who have fewer knobs, and whose time goes in steps.
+fn worldly(knobs: Knobs) -> Knobs {
+    let (drop, duplicate, straggle, queue, skew, spare) = (0, 0, 0, 0, 0, 0);
+    let tick = knobs.tick.max(Duration::from_millis(20));
+    Knobs { tick, drop, duplicate, straggle, queue, skew, spare, ..knobs }
+}
+
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -110,9 +121,10 @@ enum Kind {
     Halves,
     Bridge,
     Hidden,
+    Oblivion,
 }
 
-const KINDS: [Kind; 27] = [
+const KINDS: [Kind; 28] = [
     Kind::Split,
     Kind::Isolate,
     Kind::OneWay,
@@ -140,9 +152,21 @@ const KINDS: [Kind; 27] = [
     Kind::Halves,
     Kind::Bridge,
     Kind::Hidden,
+    Kind::Oblivion,
 ];
 
 impl Kind {
+    /// Whether there is such trouble on a level.
+    fn is_on(self, level: Level) -> bool {
+        match self {
+            Kind::Stall | Kind::Mayflies | Kind::Drift | Kind::Arrival | Kind::Departure => {
+                level == Level::Core
+            }
+            Kind::Oblivion => level == Level::World,
+            _ => true,
+        }
+    }
+
     /// What is done, and how long after the kind's beginning. `lasts` is how long it goes on.
     fn actions(
         self,
@@ -273,6 +297,8 @@ impl Kind {
             }
             // Its peers reach it, and clients do not.
             Kind::Hidden => vec![(NOW, A::Hide(role)), (lasts, A::Heal)],
+            // A disk is lost, and the member takes the others' state.
+            Kind::Oblivion => vec![(NOW, A::Forget(one)), (lasts, A::Start(Target::All))],
             // Only the slowest survives, for a while.
             Kind::Alone => vec![
                 (NOW, A::PowerOff(Target::Leader)),
@@ -299,9 +325,9 @@ mod tests {
 
     #[test]
     fn a_seed_draws_one_plan_and_it_can_be_written_down() {
-        for seed in 0..50 {
-            let plan = draw(seed);
-            assert_eq!(plan, draw(seed));
+        for (seed, level) in (0..50).flat_map(|seed| [(seed, Level::Core), (seed, Level::World)]) {
+            let plan = draw(level, seed);
+            assert_eq!(plan, draw(level, seed));
             let (read, _) = Plan::parse(&plan.to_string()).expect("what is drawn is clear");
             assert_eq!(read, plan);
         }

@@ -18,9 +18,11 @@
 
 mod action;
 mod knobs;
+mod level;
 
 pub use action::{Action, Target};
 pub use knobs::{Knobs, Slot};
+pub use level::Level;
 
 use crate::seen::Place;
 use std::fmt;
@@ -31,6 +33,8 @@ use std::time::Duration;
 pub struct Plan {
     /// Why it is told: the comment lines at the top, without their marks.
     pub why: Vec<String>,
+    /// What runs: pure cores, or whole servers.
+    pub level: Level,
     /// How the world is.
     pub knobs: Knobs,
     /// What is done to it, by time.
@@ -70,7 +74,7 @@ impl Plan {
     #[must_use]
     pub fn calm(knobs: Knobs) -> Plan {
         let (why, actions, reach) = (Vec::new(), Vec::new(), Vec::new());
-        Plan { why, knobs, actions, reach, expect: Expect::Ok }
+        Plan { why, level: Level::Core, knobs, actions, reach, expect: Expect::Ok }
     }
 
     /// Reads a plan, and what stands behind its line of dashes.
@@ -91,7 +95,8 @@ impl Plan {
             }
         }
         plan.actions.sort_by_key(|(at, _)| *at);
-        plan.knobs.check().map_err(|why| Unclear { line: 0, why })?;
+        let whole = plan.knobs.check().and_then(|()| plan.level.check(&plan));
+        whole.map_err(|why| Unclear { line: 0, why })?;
         Ok((plan, happened.to_owned()))
     }
 
@@ -101,6 +106,7 @@ impl Plan {
             ["at", at, action @ ..] => {
                 self.actions.push((span(at)?, Action::parse(action)?));
             }
+            ["level", name] => self.level = Level::named(name)?,
             ["reach", name] => {
                 let place = Place::named(name);
                 self.reach.push(place.ok_or_else(|| format!("{name:?} is no place"))?);
@@ -119,7 +125,7 @@ impl fmt::Display for Plan {
         for line in &self.why {
             writeln!(f, "# {line}")?;
         }
-        write!(f, "{}", self.knobs)?;
+        write!(f, "{}{}", self.level, self.knobs)?;
         for (at, action) in &self.actions {
             writeln!(f, "at {} {action}", Span(*at))?;
         }
@@ -191,6 +197,9 @@ mod tests {
             ("whatever 3\n", 1),
             ("reach nowhere\n", 1),
             ("members 0\n", 0),
+            ("level sky\n", 1),
+            ("level world\ndrop 5\n", 0),
+            ("level world\nat 1s pause n1 1s\n", 0),
         ] {
             assert_eq!(Plan::parse(text).expect_err(text).line, line, "{text}");
         }

@@ -4,7 +4,7 @@
 //! smaller plan is tried with several seeds before it is given up.
 
 use crate::plan::{Knobs, Plan, Slot};
-use crate::walk::walk;
+use crate::run;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds that a candidate is tried with, besides its own.
@@ -13,7 +13,7 @@ const REDRAWS: u64 = 20;
 /// How a plan fails: the oracle's name, or that of an assertion; nothing where it does not.
 #[must_use]
 pub fn failure(plan: &Plan) -> Option<String> {
-    match catch_unwind(AssertUnwindSafe(|| walk(plan))) {
+    match catch_unwind(AssertUnwindSafe(|| run(plan))) {
         Ok(verdict) => verdict.broken.map(|broken| broken.oracle.to_owned()),
         Err(_) => Some(String::from("panic")),
     }

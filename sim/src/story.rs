@@ -1,8 +1,8 @@
 //! Scenario files: a plan, and behind a line of dashes what happens in it, to the line.
 
 use crate::plan::{Expect, Plan};
+use crate::run;
 use crate::seen::Places;
-use crate::walk::walk;
 
 /// How a scenario's run compares with its file.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Told {
 /// The text is no plan.
 pub fn tell(text: &str) -> Result<Told, String> {
     let (plan, expected) = Plan::parse(text).map_err(|unclear| unclear.to_string())?;
-    let verdict = walk(&plan);
+    let verdict = run(&plan);
     let happened = verdict.story.join("\n") + "\n";
     let ended = match (&plan.expect, verdict.broken) {
         (Expect::Ok, None) => None,

@@ -2,6 +2,7 @@
 //! at each operation of a disk.
 
 use keel_sim::explore::explore;
+use keel_sim::plan::Level;
 use keel_sim::seen::{Place, Places};
 use keel_sim::{Plan, nemesis, story, walk};
 use std::fs;
@@ -25,7 +26,8 @@ fn equal_plans_give_equal_traces_in_two_processes() {
     fs::create_dir_all(&dir).expect("a folder can be made");
     for seed in [3, 14, 15] {
         let path = dir.join(format!("{seed}.plan"));
-        fs::write(&path, nemesis::draw(seed).to_string()).expect("a file can be written");
+        fs::write(&path, nemesis::draw(Level::Core, seed).to_string())
+            .expect("a file can be written");
         let run = || {
             let output = Command::new(env!("CARGO_BIN_EXE_keel-sim"))
                 .arg("replay")
@@ -44,11 +46,11 @@ fn equal_plans_give_equal_traces_in_two_processes() {
 /// A seed alone is what it is behind other seeds.
 #[test]
 fn a_seed_does_not_feel_the_seeds_before_it() {
-    let alone = explore(5).trace;
+    let alone = explore(Level::Core, 5).trace;
     for seed in 1..5 {
-        assert_eq!(explore(seed).failed, None);
+        assert_eq!(explore(Level::Core, seed).failed, None);
     }
-    assert_eq!(explore(5).trace, alone);
+    assert_eq!(explore(Level::Core, 5).trace, alone);
 }
 
 /// `REWRITE=1` writes what happens behind the dashes; read the difference before you commit it.
@@ -93,7 +95,7 @@ fn each_of_etcds_bugs_has_a_story() {
 #[test]
 fn seeds_are_clean() {
     for seed in 1..100 {
-        let outcome = explore(seed);
+        let outcome = explore(Level::Core, seed);
         assert_eq!(outcome.failed, None, "seed {seed}");
         assert!(!outcome.lasted.is_zero());
     }

@@ -7,6 +7,7 @@ use crate::initial::Initial as InitialCluster;
 use keel_core::NodeId;
 use keel_core::members::Cluster;
 use keel_core::node::AutoCompaction;
+use keel_core::planner::Options;
 use keel_proto::body::config::{Backend, Checks, Config, Initial, Limits, Listen, Recording};
 use keel_proto::service::CLUSTER_VERSION;
 use keel_proto::timing::Slowness;
@@ -73,8 +74,11 @@ pub fn config(settings: &Settings) -> Result<Config, Refused> {
         advertise_peer_urls: peer_urls,
         node: node(settings, &gates, id, cluster.id, name, client_urls)?,
         cluster,
-        segments_kept: settings.parsed("max-wals")?,
-        checkpoints_kept: settings.parsed("max-snapshots")?,
+        files: Options {
+            segments_kept: settings.parsed("max-wals")?,
+            checkpoints_kept: settings.parsed("max-snapshots")?,
+            ..Options::default()
+        },
         shards: None,
         limits,
         log: log(settings)?,

@@ -2,6 +2,7 @@
 
 use super::Traffic;
 use crate::timing::Slowness;
+use keel_core::planner::Options;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,10 +36,9 @@ pub struct Config {
     /// The cluster that an empty disk boots into (`--initial-cluster`). A disk that has an owner
     /// keeps its own.
     pub cluster: keel_core::members::Cluster,
-    /// Log segments that stay after a checkpoint (`--max-wals`); zero keeps all.
-    pub segments_kept: usize,
-    /// Checkpoints that stay readable (`--max-snapshots`); zero keeps all.
-    pub checkpoints_kept: usize,
+    /// How its files are laid out (`--max-wals`, `--max-snapshots`); whose they are is known at the
+    /// start only.
+    pub files: Options,
     /// How many shards accept connections; `None` is one for each core that this process may use.
     pub shards: Option<usize>,
     /// Bounds on what a client may send and hold.

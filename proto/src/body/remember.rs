@@ -95,13 +95,7 @@ async fn read<H: Host, D: Disk>(
         Initial::Alone => {}
         Initial::New | Initial::Existing => introduced = config.cluster.clone(),
     }
-    let options = Options {
-        cluster: mine.cluster_id,
-        node: mine.id,
-        segments_kept: config.segments_kept,
-        checkpoints_kept: config.checkpoints_kept,
-        ..Options::default()
-    };
+    let options = Options { cluster: mine.cluster_id, node: mine.id, ..config.files };
     let (planner, recovered) = recover(disk, options, &config.data_dir).await?;
     if let Some(damage) = &recovered.passed_over {
         let fields = [

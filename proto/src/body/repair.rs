@@ -75,8 +75,7 @@ pub(crate) async fn repair<H: Host, D: Disk>(
     let index = state.index;
     let (write, checkpoint) = repaired(me, state, &named).map_err(Failure::new)?;
     let aside = disk.set_aside()?;
-    let options =
-        Options { cluster, node: me, segments_kept: config.segments_kept, ..Options::default() };
+    let options = Options { cluster, node: me, ..config.files };
     let mut planner = Planner::create(options);
     planner.persist(Mark(1), write);
     planner.store(Mark(1), checkpoint);

@@ -79,16 +79,23 @@ impl Traffic {
 }
 
 /// The transport's settings, one for all connections of a listener: HTTP/1.1 and HTTP/2 on one
-/// port.
-pub fn transport<E: Clone, T>(limits: &Limits, executor: E, timer: T) -> auto::Builder<E>
+/// port. Responses are `dated` by the machine, or not at all.
+pub fn transport<E: Clone, T>(
+    limits: &Limits,
+    executor: E,
+    timer: T,
+    dated: bool,
+) -> auto::Builder<E>
 where
     T: hyper::rt::Timer + Clone + Send + Sync + 'static,
 {
     let mut transport = auto::Builder::new(executor);
-    transport.http1().timer(timer.clone()).header_read_timeout(HEAD_TIMEOUT);
+    let mut http1 = transport.http1();
+    http1.timer(timer.clone()).header_read_timeout(HEAD_TIMEOUT).auto_date_header(dated);
     let mut http2 = transport.http2();
     http2
         .timer(timer)
+        .auto_date_header(dated)
         .max_concurrent_streams(limits.concurrent_streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);

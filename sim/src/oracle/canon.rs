@@ -125,6 +125,13 @@ impl Canon {
         change.value.as_deref().map(|value| (value, main))
     }
 
+    /// Where in its revision a key changed: those who watch are told the revision only.
+    #[must_use]
+    pub fn place(&self, key: &str, revision: i64) -> Option<i64> {
+        let mut places = self.keys.get(key)?.range((revision, 0)..=(revision, i64::MAX));
+        places.next().map(|(_, sub)| *sub)
+    }
+
     /// The newest revision that changed something.
     #[must_use]
     pub fn head(&self) -> i64 {

@@ -37,6 +37,7 @@ use crate::oracle::{Broken, equal, lease, linear, search, watch};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::seen::{Place, Places};
+use crate::trace::Trace;
 use bus::Bus;
 use client::Client;
 use keel_core::disk::Lane;
@@ -150,7 +151,7 @@ struct World {
     /// Whoever is elected next is silenced, so long after that.
     doom: Option<Duration>,
     story: Vec<String>,
-    trace: u64,
+    trace: Trace,
     events: Events,
     places: Places,
 }
@@ -184,7 +185,7 @@ impl World {
             quiet: false,
             doom: None,
             story: Vec::new(),
-            trace: 0,
+            trace: Trace::default(),
             events: Events::default(),
             places: Places::default(),
             plan,
@@ -220,7 +221,7 @@ impl World {
         Verdict {
             broken,
             story: std::mem::take(&mut self.story),
-            trace: self.trace,
+            trace: self.trace.0,
             lasted: self.now.since(Instant(0)),
             events: self.events.0,
             places: std::mem::take(&mut self.places),
@@ -287,7 +288,7 @@ impl World {
         self.versions.check()?;
         lease::check(&self.history, &self.canon, self.plan.knobs.skew)?;
         for watcher in &self.watchers {
-            for seen in watcher.done.iter().chain([&watcher.seen]) {
+            for seen in watcher.ear.all() {
                 watch::check(seen, &self.canon, &self.history)?;
             }
         }
@@ -313,16 +314,14 @@ impl World {
 
     /// Feeds the digest of everything.
     fn mark(&mut self, fact: u64) {
-        self.trace = (self.trace.rotate_left(5) ^ fact).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.trace.mark(fact);
     }
 
     /// A line of the story.
     fn tell(&mut self, line: &str) {
         let millis = self.now.0 / 1_000_000;
         self.story.push(format!("{}.{:03} {line}", millis / 1000, millis % 1000));
-        for byte in line.bytes() {
-            self.mark(u64::from(byte));
-        }
+        self.trace.text(line);
     }
 
     /// How members are called.

@@ -77,7 +77,7 @@ impl World {
             return Err(format!("{key:?} outlives its lease"));
         }
         for (number, watcher) in self.watchers.iter().enumerate() {
-            if let Some(due) = watcher.seen.lacks(&self.canon) {
+            if let Some(due) = watcher.ear.seen.lacks(&self.canon) {
                 return Err(format!("watcher {number} has not heard of revision {due}"));
             }
         }

@@ -2,14 +2,12 @@
 
 use super::member::Life;
 use super::{Happening, World};
+use crate::ear::Ear;
 use crate::oracle::Broken;
 use crate::oracle::canon::Change;
-use crate::oracle::watch::{Heard, Seen, Wish};
-use crate::random::Random;
+use crate::oracle::watch::Heard;
 use crate::seen::Place;
-use bytes::Bytes;
 use keel_core::Event;
-use keel_core::command::Keys;
 use keel_core::mvcc::record;
 use keel_core::watch::{Answer, HubInput, StreamId, Watch};
 use std::time::Duration;
@@ -24,10 +22,7 @@ const WHOSE: u64 = 0xffff;
 
 /// One watcher.
 pub(super) struct Watcher {
-    random: Random,
-    pub(super) seen: Seen,
-    /// What it saw before it asked for something else.
-    pub(super) done: Vec<Seen>,
+    pub(super) ear: Ear,
     /// Where its stream is.
     at: Option<At>,
     /// How many streams it has opened.
@@ -45,37 +40,7 @@ struct At {
 
 impl Watcher {
     pub(super) fn new(seed: u64, number: u64) -> Watcher {
-        let mut random = Random::stream(seed, &format!("watcher {number}"));
-        // The first one watches everything, from the beginning.
-        let seen = match number {
-            0 => Seen::from(2, Wish::all()),
-            _ => Seen::from(random.between(2, 40).cast_signed(), wish(&mut random)),
-        };
-        Watcher { random, seen, done: Vec::new(), at: None, opened: 0 }
-    }
-
-    /// It asks for something else, from a revision that may be forgotten or not be there yet.
-    fn begin_anew(&mut self) {
-        let from = self.seen.told + 30 - self.random.below(60).cast_signed();
-        let anew = Seen::from(from.max(2), wish(&mut self.random));
-        self.done.push(std::mem::replace(&mut self.seen, anew));
-    }
-}
-
-/// What one of many may ask for.
-fn wish(random: &mut Random) -> Wish {
-    let text = Bytes::from_static;
-    Wish {
-        keys: match random.below(4) {
-            0 => Keys::One(text(b"k0")),
-            1 => Keys::Span { from: text(b"leased"), to: text(b"leasee") },
-            2 => Keys::From(text(b"k1")),
-            _ => Keys::All,
-        },
-        no_put: random.happens(150),
-        no_delete: random.happens(150),
-        prev_kv: random.happens(500),
-        fragment: random.happens(500),
+        Watcher { ear: Ear::new(seed, number), at: None, opened: 0 }
     }
 }
 
@@ -88,17 +53,17 @@ impl World {
         let watcher = &mut self.watchers[number];
         // Now and then it moves on by itself: a client's connection may break at any time.
         if let Some(at) = lives
-            && !watcher.random.happens(20)
+            && !watcher.ear.random.happens(20)
         {
-            return match watcher.random.happens(100) {
+            return match watcher.ear.random.happens(100) {
                 true => self.tell_hub(at.member, HubInput::Progress { stream: at.stream }),
                 false => Ok(()),
             };
         }
-        watcher.seen.broke();
+        watcher.ear.seen.broke();
         watcher.at = None;
-        if !self.quiet && number > 0 && watcher.random.happens(100) {
-            watcher.begin_anew();
+        if !self.quiet && number > 0 && watcher.ear.random.happens(100) {
+            watcher.ear.begin_anew();
         }
         if let Some(at) = lives {
             self.tell_hub(at.member, HubInput::Close { stream: at.stream })?;
@@ -112,27 +77,27 @@ impl World {
     /// Opens a watcher's next stream at one of these, if that one can be reached.
     fn open_stream(&mut self, number: usize, serving: &[usize]) -> Result<(), Broken> {
         let watcher = &mut self.watchers[number];
-        let at = *watcher.random.pick(serving);
+        let at = *watcher.ear.random.pick(serving);
         let member = &self.members[at];
         let Some(life) = &member.life else { return Ok(()) };
         if member.hidden || member.still > self.now {
             return Ok(());
         }
-        if watcher.seen.told > 1 {
+        if watcher.ear.seen.told > 1 {
             self.places.saw(Place::WatchMoved);
         }
-        if watcher.seen.next() > life.node.view().kv.revision() + 1 {
+        if watcher.ear.seen.next() > life.node.view().kv.revision() + 1 {
             self.places.saw(Place::WatchFuture);
         }
         watcher.opened += 1;
         let stream = StreamId(watcher.opened * (WHOSE + 1) + number as u64);
         watcher.at = Some(At { member: at, boot: member.boot, stream });
-        watcher.seen.opens();
-        let wish = watcher.seen.wish.clone();
+        watcher.ear.seen.opens();
+        let wish = watcher.ear.seen.wish.clone();
         let watch = Watch {
             id: 0,
             keys: Some(wish.keys),
-            start: watcher.seen.next(),
+            start: watcher.ear.seen.next(),
             progress: true,
             no_put: wish.no_put,
             no_delete: wish.no_delete,
@@ -194,7 +159,7 @@ impl World {
                 Answer::Events { events, prev_kv, fragment } => {
                     let changes: Vec<Heard> =
                         events.iter().map(|event| heard(event, prev_kv)).collect();
-                    let forgotten = watcher.seen.forgotten.last();
+                    let forgotten = watcher.ear.seen.forgotten.last();
                     let last = |heard: &Heard| Some(&heard.at.0) == forgotten;
                     if changes.iter().any(|heard| last(heard) && heard.change.value.is_none()) {
                         self.places.saw(Place::DeletedAtCompaction);
@@ -202,16 +167,16 @@ impl World {
                     if fragment {
                         self.places.saw(Place::WatchPieces);
                     }
-                    watcher.seen.heard(changes, fragment)?;
+                    watcher.ear.seen.heard(changes, fragment)?;
                 }
                 Answer::Progress => {
                     self.places.saw(Place::WatchProgress);
-                    watcher.seen.progressed(delivery.revision)?;
+                    watcher.ear.seen.progressed(delivery.revision)?;
                 }
                 Answer::Canceled { compacted, .. } if compacted > 0 => {
                     // What was forgotten can be told by nobody: it begins anew behind it.
                     self.places.saw(Place::WatchCompacted);
-                    watcher.seen.forgot(compacted);
+                    watcher.ear.seen.forgot(compacted);
                     watcher.at = None;
                     life.hub.step(clock, HubInput::Close { stream: delivery.stream });
                 }
@@ -222,7 +187,7 @@ impl World {
                 life.hub.step(clock, HubInput::Credit { stream, bytes });
                 continue;
             }
-            let takes = self.watchers[number].random.span(self.plan.knobs.linger);
+            let takes = self.watchers[number].ear.random.span(self.plan.knobs.linger);
             self.soon(takes, Happening::Took { watcher: number, stream, bytes });
         }
         Ok(())
