@@ -21,6 +21,7 @@ mod faults;
 mod line;
 mod links;
 mod net;
+mod outside;
 mod quiet;
 mod seat;
 mod stage;
@@ -39,6 +40,8 @@ use client::Client;
 use keel_core::Instant;
 use links::Links;
 use net::WorldNet;
+pub use outside::Leak;
+use outside::Patience;
 use seat::Seat;
 use stage::Stage;
 use std::cell::{Cell, RefCell};
@@ -52,21 +55,10 @@ use watcher::Watcher;
 const WORLD_EPOCH: Duration = Duration::from_secs(1_787_238_795);
 /// How far time goes in a step.
 const STEP: Duration = Duration::from_millis(1);
-/// How long a run may last, of real time.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// What a thread's stack may take: a call that calls itself must be told from one that is deep.
 const STACK: usize = 256 << 20;
 /// Every so many-th seed's history is searched for an order, too.
 const SAMPLE: u64 = 16;
-
-/// A mistake that is planted: what no server may ask, since no simulator can answer it twice alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leak {
-    /// The machine's date.
-    Date,
-    /// The machine's chance.
-    Chance,
-}
 
 /// Runs a plan, on a thread of its own: nothing that a thread keeps reaches the next run.
 #[must_use]
@@ -123,7 +115,7 @@ struct World {
     operators: u64,
     leaders: Leaders,
     versions: Versions,
-    begun: std::time::Instant,
+    patience: Patience,
 }
 
 impl World {
@@ -199,7 +191,7 @@ impl World {
             operators: 0,
             leaders: Leaders::default(),
             versions: Versions::default(),
-            begun: std::time::Instant::now(),
+            patience: Patience::new(),
         }
     }
 
@@ -227,7 +219,7 @@ impl World {
         stepped.map_err(|error| Broken::new("assertion", error.to_string()))?;
         self.stage.now.set(Instant(0).after(self.sim.elapsed()));
         self.look()?;
-        if self.begun.elapsed() > PATIENCE {
+        if self.patience.is_over() {
             return Err(Broken::new("storm", "the run takes too long"));
         }
         Ok(())

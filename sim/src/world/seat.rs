@@ -1,9 +1,10 @@
 //! A member's place: what outlives its process, and a look at the one that runs there.
 
+use super::WORLD_EPOCH;
 use super::disk::WorldDisk;
 use super::net::WorldNet;
+use super::outside::{Leak, entropy};
 use super::stage::Stage;
-use super::{Leak, WORLD_EPOCH};
 use crate::device::Device;
 use crate::plan::Knobs;
 use crate::random::Random;
@@ -19,7 +20,6 @@ use keel_runtime_tokio::{
     World, start,
 };
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,7 +141,7 @@ impl Seat {
         self.lines.replace(lines);
         let chance = format!("core {} {boot}", self.at);
         let seed = match stage.leak {
-            Some(Leak::Chance) => RandomState::new().hash_one(0),
+            Some(Leak::Chance) => entropy(),
             _ => Random::stream(stage.knobs.seed, &chance).number(),
         };
         let disk = WorldDisk::new(Rc::clone(&stage), seat);
