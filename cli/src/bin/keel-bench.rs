@@ -4,7 +4,7 @@ use clap::Parser;
 use keel_cli::load::cluster::Cluster;
 use keel_cli::load::process::Server;
 use keel_cli::load::table::Table;
-use keel_cli::load::{big, failover, rows};
+use keel_cli::load::{big, failover, rows, soak};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,10 +14,11 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 struct Args {
     /// Servers as name=path, flags of its own behind the path ("ring=etcd --runtime=glommio"); the
-    /// first is compared to the second.
+    /// first is compared to each of the others.
     #[arg(long = "server", required = true, value_parser = program)]
     servers: Vec<Program>,
-    /// Rows to run; all when none is named. `big` and `no-leader` must be named.
+    /// Rows to run; all when none is named. `big`, `no-leader` and `soak` must be named; `soak` takes
+    /// its time once.
     rows: Vec<String>,
     /// How many members of each server make a cluster.
     #[arg(long, default_value_t = 1)]
@@ -130,6 +131,15 @@ async fn run_in(args: &Args, base: &Path) -> io::Result<(Table, Vec<String>)> {
             eprintln!("big: {name}");
             let mut server = start(args, base, &format!("{name}-big"), one).await?;
             table.add("big", name, big::run(&mut server, args.keys).await?);
+        }
+    }
+    if named("soak") {
+        for one in &args.servers {
+            let name = &one.name;
+            eprintln!("soak: {name}");
+            let server = start(args, base, &format!("{name}-soak"), one).await?;
+            let span = Duration::from_secs(args.seconds);
+            table.add("soak", name, soak::run(&server, span).await?);
         }
     }
     Ok((table, names))

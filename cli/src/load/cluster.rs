@@ -112,6 +112,7 @@ impl Cluster {
             sum.cpu += one.cpu;
             sum.resident += one.resident;
             sum.anonymous += one.anonymous;
+            sum.descriptors += one.descriptors;
         }
         Ok(sum)
     }

@@ -12,5 +12,6 @@ pub mod failover;
 pub mod http2;
 pub mod process;
 pub mod rows;
+pub mod soak;
 pub mod stats;
 pub mod table;

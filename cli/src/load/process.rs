@@ -52,6 +52,8 @@ pub struct Usage {
     pub resident: u64,
     /// Of it, what is in no file, bytes.
     pub anonymous: u64,
+    /// Open files and sockets.
+    pub descriptors: usize,
 }
 
 impl Server {
@@ -176,7 +178,9 @@ impl Server {
             Some(line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
         };
         let resident = bytes("VmRSS:").unwrap_or(0);
-        Ok(Usage { cpu, resident, anonymous: bytes("RssAnon:").unwrap_or(0) })
+        let anonymous = bytes("RssAnon:").unwrap_or(0);
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+        Ok(Usage { cpu, resident, anonymous, descriptors })
     }
 
     /// Asks it to stop and waits until it has.

@@ -21,11 +21,17 @@ pub struct Figure {
     pub more_is_better: bool,
 }
 
+/// Bytes of a value.
+const VALUE: usize = 256;
+/// Bytes of a large one.
+const LARGE: usize = 64 * 1024;
+
 /// The rows that take turns between servers many times.
-pub const ROWS: [&str; 9] = [
+pub const ROWS: [&str; 10] = [
     "put",
     "put-1",
     "put-1000",
+    "put-large",
     "range-lin",
     "range-ser",
     "txn",
@@ -40,9 +46,10 @@ pub async fn run(row: &str, cluster: &Cluster, span: Duration) -> io::Result<Vec
     let before = cluster.usage()?;
     let begun = Instant::now();
     let mut outcome = match row {
-        "put" => put(&addrs, 100, span).await?,
-        "put-1" => put(&addrs, 1, span).await?,
-        "put-1000" => put(&addrs, 1000, span).await?,
+        "put" => put(&addrs, 100, VALUE, span).await?,
+        "put-1" => put(&addrs, 1, VALUE, span).await?,
+        "put-1000" => put(&addrs, 1000, VALUE, span).await?,
+        "put-large" => put(&addrs, 10, LARGE, span).await?,
         "range-lin" => range(&addrs, 1000, false, span).await?,
         "range-ser" => range(&addrs, 1000, true, span).await?,
         "txn" => txn(&addrs, 100, span).await?,
@@ -82,14 +89,11 @@ pub(super) fn put_request(key: String, size: usize) -> pb::PutRequest {
     pb::PutRequest { key: key.into(), value: vec![b'v'; size].into(), ..Default::default() }
 }
 
-fn putter() -> Make {
-    Rc::new(|number| {
-        put_request(format!("/bench/{:08}", scatter(number) % 100_000), 256).encode_to_vec()
-    })
-}
-
-async fn put(addrs: &[String], clients: usize, span: Duration) -> io::Result<Samples> {
-    closed_loop(addrs, push(clients, span), &Method::new("/etcdserverpb.KV/Put"), putter()).await
+async fn put(addrs: &[String], clients: usize, size: usize, span: Duration) -> io::Result<Samples> {
+    let make: Make = Rc::new(move |number| {
+        put_request(format!("/bench/{:08}", scatter(number) % 100_000), size).encode_to_vec()
+    });
+    closed_loop(addrs, push(clients, span), &Method::new("/etcdserverpb.KV/Put"), make).await
 }
 
 async fn range(
@@ -139,7 +143,7 @@ async fn get_while_put(addrs: &[String], span: Duration) -> io::Result<Vec<Figur
     let make: Make = Rc::new(move |_| request.clone());
     let method = Method::new("/etcdserverpb.KV/Range");
     let reads = closed_loop(addrs, push(10, span), &method, make);
-    let writes = put(addrs, 200, span);
+    let writes = put(addrs, 200, VALUE, span);
     let (reads, writes) = tokio::join!(reads, writes);
     let (mut reads, writes) = (reads?, writes?);
     Ok(vec![

@@ -24,15 +24,22 @@ impl Table {
         }
     }
 
-    /// Medians a server, and how the first relates to the second: above one is better.
+    /// Medians a server, and how the first relates to each of the others: above one is better.
     #[must_use]
     pub fn render(&self, servers: &[String]) -> String {
         let mut out = String::from("| row | figure |");
         for server in servers {
             let _ = write!(out, " {server} |");
         }
-        out.push_str(" better by |\n|---|---|");
-        out.push_str(&"---|".repeat(servers.len() + 1));
+        let others = &servers[1..];
+        for other in others {
+            match others {
+                [_] => out.push_str(" better by |"),
+                _ => drop(write!(out, " better than {other} by |")),
+            }
+        }
+        out.push_str("\n|---|---|");
+        out.push_str(&"---|".repeat(servers.len() + others.len()));
         out.push('\n');
         for (row, name, more_is_better) in &self.lines {
             let _ = write!(out, "| {row} | {name} |");
@@ -41,13 +48,13 @@ impl Table {
             for median in &medians {
                 let _ = write!(out, " {} |", number(*median));
             }
-            let ratio = match medians.as_slice() {
-                [ours, theirs, ..] if *more_is_better => ours / theirs,
-                [ours, theirs, ..] => theirs / ours,
-                _ => f64::NAN,
-            };
-            let shown = if ratio.is_finite() { format!("{ratio:.2}×") } else { String::from("-") };
-            let _ = writeln!(out, " {shown} |");
+            for theirs in &medians[1..] {
+                let ratio = if *more_is_better { medians[0] / theirs } else { theirs / medians[0] };
+                let shown =
+                    if ratio.is_finite() { format!("{ratio:.2}×") } else { String::from("-") };
+                let _ = write!(out, " {shown} |");
+            }
+            out.push('\n');
         }
         out
     }
@@ -87,5 +94,13 @@ mod tests {
         let text = table.render(&servers);
         assert!(text.contains("| put | calls/s | 200.0 | 100.0 | 2.00× |"), "{text}");
         assert!(text.contains("| put | ms | 2.000 | 4.000 | 2.00× |"), "{text}");
+        table.add("put", "c", row(400.0, 1.0));
+        let text = table.render(&["a", "b", "c"].map(String::from));
+        assert!(
+            text.contains(
+                "| better than b by | better than c by |\n|---|---|---|---|---|---|---|\n"
+            )
+        );
+        assert!(text.contains("| put | ms | 2.000 | 4.000 | 1.000 | 2.00× | 0.50× |"), "{text}");
     }
 }
