@@ -2,6 +2,8 @@
 //! space, and whatever becomes of its disk is no business of the clients.
 
 mod common;
+#[path = "common/runtimes.rs"]
+mod runtimes;
 
 use common::server::{Server, ours};
 use keel_cli::load::calls::{Make, Push, closed_loop, once};
@@ -9,6 +11,7 @@ use keel_cli::load::http2::Method;
 use keel_proto::pb::etcdserverpb as pb;
 use keel_sim::recording::{End, Life, Recording, Until, relive};
 use prost::Message;
+use runtimes::runtimes;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -98,33 +101,39 @@ fn bytes(dir: &Path) -> u64 {
 #[test]
 fn what_a_server_took_in_under_load_replays_to_its_state() {
     run(async || {
-        let dir = TempDir::new().expect("a temporary directory");
-        let mut server = recorded(dir.path(), &[]);
-        let puts = push(&server, Duration::from_millis(500)).await;
-        compact(&server).await;
-        let (revision, hash) = hash(&server).await;
-        assert!(server.stop(), "{}", server.log());
-
-        let life = relived(dir.path(), Until::default());
-        assert_eq!((&life.end, life.torn, life.gaps.len()), (&End::Complete, 0, 0));
-        assert_eq!(stands(&life), (revision, hash), "after {puts} puts");
-        assert!(life.compared > 10, "{} digests", life.compared);
-
-        let index = life.replay.as_ref().expect("it was born").node().view().index;
-        let half = Until { revision: Some(revision / 2), ..Until::default() };
-        let life = relived(dir.path(), half);
-        assert_eq!(life.end, End::Reached);
-        let (reached, _) = stands(&life);
-        assert!((revision / 2..revision).contains(&reached), "{reached} of {revision}");
-        let half = Until { index: Some(index.0 / 2), ..Until::default() };
-        let life = relived(dir.path(), half);
-        let view = life.replay.as_ref().expect("it was born").node().view();
-        assert!((index.0 / 2..index.0).contains(&view.index.0), "{:?} of {index:?}", view.index);
-        let time = life.replay.as_ref().expect("it was born").now();
-        let life = relived(dir.path(), Until { time: Some(time), ..Until::default() });
-        assert_eq!(life.end, End::Reached);
-        assert!(life.replay.expect("it was born").now() <= time);
+        for runtime in runtimes() {
+            replays_to_its_state(runtime).await;
+        }
     });
+}
+
+async fn replays_to_its_state(runtime: &str) {
+    let dir = TempDir::new().expect("a temporary directory");
+    let mut server = recorded(dir.path(), &[runtime]);
+    let puts = push(&server, Duration::from_millis(500)).await;
+    compact(&server).await;
+    let (revision, hash) = hash(&server).await;
+    assert!(server.stop(), "{}", server.log());
+
+    let life = relived(dir.path(), Until::default());
+    assert_eq!((&life.end, life.torn, life.gaps.len()), (&End::Complete, 0, 0));
+    assert_eq!(stands(&life), (revision, hash), "after {puts} puts");
+    assert!(life.compared > 10, "{} digests", life.compared);
+
+    let index = life.replay.as_ref().expect("it was born").node().view().index;
+    let half = Until { revision: Some(revision / 2), ..Until::default() };
+    let life = relived(dir.path(), half);
+    assert_eq!(life.end, End::Reached);
+    let (reached, _) = stands(&life);
+    assert!((revision / 2..revision).contains(&reached), "{reached} of {revision}");
+    let half = Until { index: Some(index.0 / 2), ..Until::default() };
+    let life = relived(dir.path(), half);
+    let view = life.replay.as_ref().expect("it was born").node().view();
+    assert!((index.0 / 2..index.0).contains(&view.index.0), "{:?} of {index:?}", view.index);
+    let time = life.replay.as_ref().expect("it was born").now();
+    let life = relived(dir.path(), Until { time: Some(time), ..Until::default() });
+    assert_eq!(life.end, End::Reached);
+    assert!(life.replay.expect("it was born").now() <= time);
 }
 
 /// A killed process leaves what the kernel has; what it was writing then is cut.

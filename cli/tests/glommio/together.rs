@@ -25,6 +25,8 @@ fn members_on_either_runtime_lead_lag_and_die_and_nothing_is_lost() {
         for (launch, runtime) in plan.iter_mut().zip(["glommio", "tokio", "glommio"]) {
             launch.extra.extend(on(runtime));
         }
+        // On one core a member has one shard, else one a core.
+        plan[0].cpu = Some(0);
         let cluster = Cluster::launch(dir.path(), plan).await;
         let mut cluster = cluster.expect("members on either runtime form a cluster");
         let history = History::begin(cluster.addrs(), 4);

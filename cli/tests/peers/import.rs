@@ -1,6 +1,7 @@
 //! Members change hands: etcd's data directories become ours, and ours etcd's again.
 
 use crate::calls::{insist, put_request, wait_until_equal};
+use crate::runtimes::runtimes;
 use crate::snapshot::{hash, run};
 use crate::{build, start, with_peers};
 use keel_cli::load::cluster::Cluster;
@@ -75,7 +76,10 @@ fn an_etcd_that_was_killed_goes_on_as_ours_and_as_etcd_again() {
         let expected = hash(&copied.addr).await;
         assert_eq!(expected.1, revision);
 
-        let mut taken = start("member", ours(), dir.path(), &flags()).await;
+        // On the ring, where there is one; the members below are on the other runtime.
+        let runtime = runtimes().last().map(|flag| String::from(*flag));
+        let extra = flags().into_iter().chain(runtime).collect::<Vec<String>>();
+        let mut taken = start("member", ours(), dir.path(), &extra).await;
         assert_eq!(hash(&taken.addr).await, expected);
         let leases = pb::LeaseTimeToLiveRequest { id: 77, keys: false };
         let lease: pb::LeaseTimeToLiveResponse =

@@ -18,6 +18,8 @@ mod large;
 #[path = "../common/members.rs"]
 mod members;
 mod mixed;
+#[path = "../common/runtimes.rs"]
+mod runtimes;
 #[path = "../common/search.rs"]
 mod search;
 mod snapshot;

@@ -6,6 +6,7 @@ use crate::calls::{LOOK, PATIENCE, call, equal_meanwhile, insist, wait_until_equ
 use crate::history::{History, answers};
 use crate::large;
 use crate::members::{As, join, remove_first};
+use crate::runtimes::runtimes;
 use crate::told::{Refusals, Told};
 use crate::with_peers;
 use keel_cli::load::cluster::Cluster;
@@ -32,9 +33,16 @@ const LEADERLESS: [&str; 6] = [
     "Unknown: raft proposal dropped",
 ];
 
+/// Members of ours run on each runtime in turn.
 async fn cluster(dir: &Path, binaries: &[PathBuf]) -> Cluster {
-    let extra = SMALL.map(String::from);
-    let started = Cluster::start(dir, binaries, None, &extra).await;
+    let plan = Cluster::plan(dir, binaries, None, &SMALL.map(String::from));
+    let mut plan = plan.expect("there are ports");
+    let ours = plan.iter_mut().filter(|launch| launch.binary == ours());
+    for (launch, runtime) in ours.zip(runtimes().into_iter().rev().cycle()) {
+        // A newcomer takes the first one's flags, and etcd has none for this.
+        launch.under = vec![String::from("env"), runtime.replace("--runtime", "ETCD_RUNTIME")];
+    }
+    let started = Cluster::launch(dir, plan).await;
     started.expect("members of both kinds form a cluster")
 }
 
