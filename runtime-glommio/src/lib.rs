@@ -24,6 +24,7 @@ mod net;
 mod peers;
 mod probe;
 mod pulse;
+mod rouse;
 mod run;
 mod serve;
 mod shard;

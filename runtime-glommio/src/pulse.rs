@@ -8,25 +8,39 @@
 //! only come where the ones before them were slept on. A thread that had no core for a second is
 //! awake a few seconds later at the worst; with one beat alone, one start in a thousand beside
 //! busy programs never came to its end.
+//!
+//! The first turn of all has nobody who waits: until it has run, a thread beside it interrupts its
+//! sleep with a signal that means nothing.
 
+use crate::rouse;
 use glommio::LocalExecutor;
 use glommio::timer::Timer;
+use keel_proto::body::Failure;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// How long work that is ready may be slept on.
-const BEAT: Duration = Duration::from_millis(10);
+pub(crate) const BEAT: Duration = Duration::from_millis(10);
 
 /// How many waits there are; the last one is for eleven minutes.
 const WAITS: u32 = 17;
 
 /// Runs a life to its end on an executor that wakes up by itself.
-pub(crate) fn run<T>(executor: &LocalExecutor, life: impl Future<Output = T>) -> T {
+///
+/// # Errors
+///
+/// What keeps its first turn from being watched over, or what ended the life.
+pub(crate) fn run<T>(
+    executor: &LocalExecutor,
+    life: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let watch = rouse::until_awake()?;
     executor.run(async {
         // They wait from now on: glommio polls what is spawned at once.
         glommio::spawn_local(beat()).detach();
+        drop(watch);
         life.await
     })
 }

@@ -148,8 +148,15 @@ async fn live<D: Disk>(
 /// Puts a shard on a thread of its own.
 fn spawn(shard: Shard, calls: Calls) -> Result<(), Failure> {
     let body = move || match executor() {
-        Ok(executor) => pulse::run(&executor, shard.run(calls)),
-        // Where nobody listens any more another shard has failed before.
+        Ok(executor) => {
+            let end = shard.end.clone();
+            let life = async {
+                shard.run(calls).await;
+                Ok(())
+            };
+            // Where nobody listens any more another shard has failed before.
+            let _ = pulse::run(&executor, life).map_err(|failure| end.send(Err(failure)));
+        }
         Err(failure) => drop(shard.end.send(Err(failure))),
     };
     let thread = thread::Builder::new().name(String::from("keel-shard")).spawn(body);
