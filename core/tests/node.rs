@@ -316,6 +316,42 @@ fn a_read_right_after_a_crash_waits_for_everything_that_was_answered() {
     assert_eq!(life.keys, ["k"]);
 }
 
+/// A view of a member that stands alone is as good as a round, but not before it holds an entry of
+/// the member's own term: what was acknowledged before a crash may not be applied yet.
+#[test]
+fn a_member_alone_needs_no_round_until_somebody_else_votes() {
+    let mut world = World::start(config());
+    let certain = |world: &World| {
+        let status = world.node.status();
+        status.alone && world.node.view().term == status.term
+    };
+    world.settle();
+    assert!(certain(&world));
+    world.put("a", 0).expect("it leads");
+    world.crash_to_first_write();
+    assert!(!certain(&world), "what was answered is not applied again yet");
+    world.settle();
+    assert!(certain(&world));
+    assert_eq!(world.node.view().kv.revision(), 2);
+    let ticket = world.ticket();
+    let steps = vec![ChangeStep::AddVoter(NodeId(7))];
+    let change = Change { ticket, steps, member: Some(Member::default()), ..Change::default() };
+    let input = Input::Reconfigure {
+        ticket,
+        bytes: Bytes::from_static(b"seven"),
+        change: Arc::new(change),
+    };
+    world.node.step(world.now, input);
+    while world.node.status().alone {
+        let mark = std::iter::from_fn(|| world.node.poll()).find_map(|output| match output {
+            Output::Persist { mark, .. } => Some(mark),
+            _ => None,
+        });
+        let mark = mark.expect("the change is written, and committed by this member alone");
+        world.node.step(world.now, Input::Persisted { mark });
+    }
+}
+
 #[test]
 fn a_lease_takes_its_keys_with_it() {
     let mut world = World::start(config());

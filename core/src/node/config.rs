@@ -191,4 +191,7 @@ pub struct Status {
     pub commit: Index,
     /// The last entry applied.
     pub applied: Index,
+    /// Whether it leads and no vote but its own elects anybody. Then a view whose last entry is of
+    /// this term holds all that was ever acknowledged: a linearizable read of it needs no round.
+    pub alone: bool,
 }

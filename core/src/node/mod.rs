@@ -231,6 +231,7 @@ impl Node {
             term: self.raft.term(),
             commit: self.raft.commit(),
             applied: self.applied.0,
+            alone: self.leads && self.raft.config().only_voter_is(self.config.id),
         }
     }
 

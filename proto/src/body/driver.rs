@@ -45,6 +45,8 @@ pub struct Driver<H, D> {
     pub(super) notes: Notes,
     /// Where services ask.
     pub(super) inbox: mpsc::Receiver<Call>,
+    /// Where they ask what no write need come before.
+    pub(super) ahead: mpsc::Receiver<Call>,
     /// What is heard of peers.
     pub(super) news: mpsc::Receiver<Heard>,
     /// The way to the peers.
@@ -117,6 +119,7 @@ impl<H: Host, D: Disk> Driver<H, D> {
             () = &mut self.finish, if self.end == End::Far => Wake::Finish,
             // Before clients, so that no load of theirs silences a leader.
             Some(heard) = self.news.recv() => Wake::Heard(heard),
+            Some(call) = self.ahead.recv() => Wake::Call(call),
             Some(call) = self.inbox.recv() => Wake::Call(call),
         }
     }
@@ -148,19 +151,30 @@ impl<H: Host, D: Disk> Driver<H, D> {
         self.links.host().time().now()
     }
 
-    /// Feeds one call, and the ones behind it that came meanwhile.
+    /// Feeds one call, and the ones that came meanwhile: first those that go ahead, whose answers
+    /// and rounds leave before the writes behind them are looked at.
     fn take(&mut self, first: Call) {
         let now = self.now();
-        let mut call = first;
-        for taken in 1.. {
-            let input = self.desk.admit(call);
-            self.node.step(now, input);
-            if taken == BATCH_MAX {
-                return;
-            }
-            let Ok(next) = self.inbox.try_recv() else { return };
-            call = next;
+        self.admit(now, first);
+        let mut taken = 1;
+        while taken < BATCH_MAX
+            && let Ok(call) = self.ahead.try_recv()
+        {
+            self.admit(now, call);
+            taken += 1;
         }
+        self.drain();
+        while taken < BATCH_MAX
+            && let Ok(call) = self.inbox.try_recv()
+        {
+            self.admit(now, call);
+            taken += 1;
+        }
+    }
+
+    fn admit(&mut self, now: Instant, call: Call) {
+        let input = self.desk.admit(call);
+        self.node.step(now, input);
     }
 
     /// Feeds what was heard of a peer, and what came behind it meanwhile.
@@ -247,7 +261,11 @@ impl<H: Host, D: Disk> Driver<H, D> {
                         self.node.step(self.now(), input);
                     }
                 }
-                Output::Members(cluster) => self.links.follow(&cluster),
+                Output::Members(cluster) => {
+                    // Before a new member can hear of anything: it may get a vote.
+                    self.front.stand(self.node.status());
+                    self.links.follow(&cluster);
+                }
                 Output::Leave => self.leave(),
                 Output::Persist { mark, write } => self.planner.persist(mark, write),
                 Output::Store { mark, checkpoint } => self.planner.store(mark, checkpoint),

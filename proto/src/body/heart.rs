@@ -62,7 +62,8 @@ impl Heart {
         banner::recovered(journal, &mine, &node.view());
         let shared = Shared::new(node.view(), node.status(), first);
         let (sender, inbox) = mpsc::channel(config.limits.inbox);
-        let handle = Handle::new(sender, Arc::clone(&shared));
+        let (first, ahead) = mpsc::channel(config.limits.inbox);
+        let handle = Handle::new(sender, first, Arc::clone(&shared));
         let finish = Stop::new();
         let (leader, asks) = Caller::new(ASKS);
         let time = host.time().clone();
@@ -103,6 +104,7 @@ impl Heart {
             planner,
             disk,
             inbox,
+            ahead,
             news,
             links,
             leave: stop,
