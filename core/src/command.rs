@@ -406,6 +406,8 @@ pub enum Reply {
         /// The store's revision before the renewal.
         revision: i64,
     },
+    /// Of many renewals: the seconds granted to each, zero where it must be asked for alone.
+    RenewAll(Vec<i64>),
     /// How long a lease has left; `None` where it is unknown.
     TimeToLive(Option<LeaseLife>),
     /// All leases, by remaining time.

@@ -71,6 +71,13 @@ pub enum Input {
         /// The lease.
         lease: LeaseId,
     },
+    /// Somebody keeps many leases alive at once.
+    RenewAll {
+        /// Who waits.
+        ticket: Ticket,
+        /// The leases.
+        leases: alloc::vec::Vec<LeaseId>,
+    },
     /// Somebody asks the node itself.
     Admin {
         /// Who waits.
@@ -123,6 +130,7 @@ crate::recording::code!(enum Input {
     13 Forget { ticket },
     14 Persisted { mark },
     15 Stored { mark, chunks },
+    16 RenewAll { ticket, leases },
 });
 
 /// What can be asked of the node itself.

@@ -382,6 +382,31 @@ fn a_lease_takes_its_keys_with_it() {
     assert!(matches!(world.replies[&ticket], Ok(Reply::Renew { ttl: 0, .. })));
 }
 
+/// What another member asks for its clients: one that cannot be said at once is asked for alone.
+#[test]
+fn many_leases_are_kept_alive_at_once() {
+    let mut world = World::start(config());
+    world.settle();
+    for id in [1, 2] {
+        world.grant(id, 60).expect("it leads");
+    }
+    world.pass(SECOND * 50);
+    let ticket = world.ticket();
+    let leases = [1, 3].map(LeaseId).to_vec();
+    world.step(Input::RenewAll { ticket, leases });
+    assert_eq!(world.replies[&ticket], Ok(Reply::RenewAll(vec![60, 0])));
+    world.pass(SECOND * 20);
+    let lives = |world: &mut World, id| {
+        let order = Order::TimeToLive { lease: LeaseId(id), keys: false };
+        match world.order(order) {
+            Ok(Reply::TimeToLive(life)) => life.map(|life| life.remaining),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(lives(&mut world, 1), Some(40));
+    assert_eq!(lives(&mut world, 2), None, "nobody kept this one alive");
+}
+
 #[test]
 fn a_crash_keeps_leases_and_their_keys() {
     let mut world = World::start(config());

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use keel_core::raft::Change;
 use keel_core::{Input, Order, Proposal, Refusal, Reply, Status, Ticket, View};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use tokio::sync::{mpsc, oneshot};
 
 /// What travels through the driver's inbox.
@@ -137,6 +139,15 @@ impl Handle {
         (status.alone && view.term == status.term).then(|| view.clone())
     }
 
+    /// Keeps many leases alive, where this member is sure to lead.
+    pub async fn renew_all(&self, leases: Vec<keel_core::LeaseId>) -> Result<Vec<i64>, Refusal> {
+        let ticket = Ticket(self.next_id());
+        match self.ask(ticket, Input::RenewAll { ticket, leases }).await? {
+            Reply::RenewAll(granted) => Ok(granted),
+            other => unreachable!("renewals are answered with {other:?}"),
+        }
+    }
+
     /// Keeps a lease alive.
     pub async fn renew(&self, lease: keel_core::LeaseId) -> Result<Reply, Refusal> {
         let ticket = Ticket(self.next_id());
@@ -160,31 +171,44 @@ impl Handle {
     }
 
     async fn ask(&self, ticket: Ticket, input: Input) -> Result<Reply, Refusal> {
+        self.begin(ticket, input)?.await
+    }
+
+    /// Hands an input in; its reply can be waited for.
+    pub(crate) fn begin(&self, ticket: Ticket, input: Input) -> Result<Waiting, Refusal> {
         let (answer, reply) = oneshot::channel();
         let way = match input {
-            Input::Read { .. } | Input::Renew { .. } => &self.ahead,
+            Input::Read { .. } | Input::Renew { .. } | Input::RenewAll { .. } => &self.ahead,
             _ => &self.inbox,
         };
         match way.try_send(Call::Ask { ticket, input, answer }) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(Refusal::TooManyRequests),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Refusal::Stopped),
+            Ok(()) => Ok(Waiting { inbox: self.inbox.clone(), ticket, reply, done: false }),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Refusal::TooManyRequests),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Refusal::Stopped),
         }
-        let mut waiting = Waiting { inbox: &self.inbox, ticket, done: false };
-        let reply = reply.await;
-        waiting.done = true;
-        reply.unwrap_or(Err(Refusal::Stopped))
     }
 }
 
-/// Tells the driver when the asker's future is dropped before its reply came.
-struct Waiting<'a> {
-    inbox: &'a mpsc::Sender<Call>,
+/// A reply to come. Tells the driver when it is dropped before that.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    inbox: mpsc::Sender<Call>,
     ticket: Ticket,
+    reply: oneshot::Receiver<Result<Reply, Refusal>>,
     done: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Future for Waiting {
+    type Output = Result<Reply, Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = ready!(Pin::new(&mut self.reply).poll(cx));
+        self.done = true;
+        Poll::Ready(reply.unwrap_or(Err(Refusal::Stopped)))
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.done {
             // A full inbox loses the hint; the node's own deadline ends the ticket.

@@ -216,6 +216,8 @@ fn input() -> impl Strategy<Value = Input> {
         ticket().prop_map(|ticket| Input::Read { ticket }),
         (ticket(), any::<i64>().prop_map(LeaseId))
             .prop_map(|(ticket, lease)| Input::Renew { ticket, lease }),
+        (ticket(), prop::collection::vec(any::<i64>().prop_map(LeaseId), 0..4))
+            .prop_map(|(ticket, leases)| Input::RenewAll { ticket, leases }),
         (ticket(), order()).prop_map(|(ticket, order)| Input::Admin { ticket, order }),
         step().prop_map(|(ticket, step)| {
             let (bytes, change) = change(ticket, step, "");

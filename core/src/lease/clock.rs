@@ -33,15 +33,28 @@ fn span(ttl: i64) -> Duration {
 }
 
 /// An ordered set of wake-ups with at most one for each lease.
+///
+/// One that is put off stays where it stands until its old time comes: a lease that is kept alive
+/// is put off again and again, and moves once.
 #[derive(Clone, Debug, Default)]
 struct Queue {
     order: BTreeSet<(Instant, LeaseId)>,
-    times: BTreeMap<LeaseId, Instant>,
+    times: BTreeMap<LeaseId, Wake>,
+}
+
+/// When somebody is woken.
+#[derive(Clone, Copy, Debug)]
+struct Wake {
+    at: Instant,
+    /// Where in the order it stands: then or before.
+    stands: Instant,
 }
 
 impl Code for Queue {
     fn encode(&self, out: &mut Writer) {
-        self.times.encode(out);
+        let times: BTreeMap<LeaseId, Instant> =
+            self.times.iter().map(|(id, wake)| (*id, wake.at)).collect();
+        times.encode(out);
     }
 
     fn decode(from: &mut Reader) -> Option<Queue> {
@@ -53,20 +66,41 @@ impl Code for Queue {
 impl Queue {
     /// Many wake-ups at once, which costs a fraction of adding each.
     fn of(wakes: Vec<(Instant, LeaseId)>) -> Queue {
-        let times = wakes.iter().map(|(at, id)| (*id, *at)).collect();
+        let times = wakes.iter().map(|&(at, id)| (id, Wake { at, stands: at })).collect();
         Queue { order: wakes.into_iter().collect(), times }
     }
 
     fn set(&mut self, id: LeaseId, at: Instant) {
+        if let Some(wake) = self.times.get_mut(&id)
+            && wake.stands <= at
+        {
+            wake.at = at;
+            return;
+        }
         self.remove(id);
-        self.times.insert(id, at);
+        self.times.insert(id, Wake { at, stands: at });
         self.order.insert((at, id));
     }
 
     fn remove(&mut self, id: LeaseId) {
-        if let Some(at) = self.times.remove(&id) {
-            let was = self.order.remove(&(at, id));
+        if let Some(wake) = self.times.remove(&id) {
+            let was = self.order.remove(&(wake.stands, id));
             assert!(was, "a wake-up stands in both halves of its queue");
+        }
+    }
+
+    /// Moves what was put off and stands first, as far as its time has come.
+    fn tidy(&mut self, now: Instant) {
+        while let Some(&(stands, id)) = self.order.first()
+            && stands <= now
+        {
+            let wake = self.times.get_mut(&id).expect("a wake-up stands in both halves");
+            if wake.at == stands {
+                return;
+            }
+            wake.stands = wake.at;
+            self.order.pop_first();
+            self.order.insert((wake.at, id));
         }
     }
 
@@ -74,12 +108,14 @@ impl Queue {
         self.times.contains_key(&id)
     }
 
+    /// When to look next: nothing is due before.
     fn first(&self) -> Option<Instant> {
         self.order.first().map(|(at, _)| *at)
     }
 
     /// Takes the first wake-up, if its time has come.
     fn pop(&mut self, now: Instant) -> Option<LeaseId> {
+        self.tidy(now);
         let (at, id) = *self.order.first()?;
         if at > now {
             return None;
@@ -243,6 +279,7 @@ impl Lessor {
         let Some(clock) = &mut self.clock else {
             return due;
         };
+        clock.expiries.tidy(now);
         if clock.next_expiry().is_none_or(|at| at > now) {
             return due;
         }
@@ -293,6 +330,7 @@ impl Lessor {
     }
 
     /// When [`due`](Lessor::due) or [`checkpoints_due`](Lessor::checkpoints_due) has something.
+    /// It may be sooner, where leases were kept alive, and is never later.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.clock.as_ref().and_then(Clock::deadline)

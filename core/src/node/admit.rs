@@ -38,8 +38,16 @@ impl Node {
                 self.reads.ask(Asker { ticket, purpose: Purpose::Point });
             }
             Input::Renew { ticket, lease } => {
+                if let Some(reply) = self.renew_at_once(lease) {
+                    self.replies.push((ticket, Ok(reply)));
+                    return;
+                }
                 self.tickets.open(self.now, ticket);
                 self.admit_renewal(ticket, lease);
+            }
+            Input::RenewAll { ticket, leases } => {
+                let reply = self.renew_all(&leases);
+                self.replies.push((ticket, reply));
             }
             Input::Admin { ticket, order } => {
                 self.tickets.open(self.now, ticket);
@@ -137,6 +145,32 @@ impl Node {
         };
         let askers: Vec<Ticket> = asker.into_iter().collect();
         self.propose_own(command, Own::NoSpace { askers });
+    }
+
+    /// Whether it leads and need not ask whether it still does.
+    fn is_sure_to_lead(&self) -> bool {
+        self.leads && !self.doubtful
+    }
+
+    /// What nearly every keep-alive comes to: nobody waits, so no ticket is opened.
+    fn renew_at_once(&mut self, lease: LeaseId) -> Option<Reply> {
+        if !self.is_sure_to_lead() {
+            return None;
+        }
+        let Renewal::Granted { ttl } = self.lessor.renew(self.now, lease) else { return None };
+        Some(Reply::Renew { lease, ttl, revision: self.store.revision() })
+    }
+
+    /// The keep-alives that another member has for its clients.
+    fn renew_all(&mut self, leases: &[LeaseId]) -> Result<Reply, Refusal> {
+        if !self.is_sure_to_lead() {
+            return Err(Refusal::NotPrimary);
+        }
+        let granted = |lease: &LeaseId| match self.lessor.renew(self.now, *lease) {
+            Renewal::Granted { ttl } => ttl,
+            _ => 0,
+        };
+        Ok(Reply::RenewAll(leases.iter().map(granted).collect()))
     }
 
     /// A keep-alive: the leader's own business, as long as it is sure to lead (semantics §4.3).

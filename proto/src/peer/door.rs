@@ -1,10 +1,10 @@
 //! What a member answers its peers (semantics §9e.3, surface §4.5).
 
 use super::headers::{self, Identity};
-use super::members;
 use super::message::decode;
 use super::state::{Announced, Head};
 use super::stream::{Channel, Endless, Out};
+use super::{leases, members};
 use crate::service::{Desk, Services, plain};
 use crate::wire::etcdserverpb as pb;
 use crate::wire::tree::{leasepb, raftpb};
@@ -213,6 +213,10 @@ impl Inner {
                 method(&request, Method::POST)?;
                 self.keep_alive(request).await
             }
+            leases::PATH => {
+                method(&request, Method::POST)?;
+                self.keep_all_alive(request).await
+            }
             "/leases/internal" => {
                 method(&request, Method::POST)?;
                 self.time_to_live(request).await
@@ -380,6 +384,21 @@ impl Inner {
         };
         let response = pb::LeaseKeepAliveResponse { header: None, id: request.id, ttl };
         Ok(protobuf(response.encode_to_vec()))
+    }
+
+    /// Only where this member is sure to lead; zero is a lease that must be asked for by itself.
+    async fn keep_all_alive<B>(&self, request: Request<B>) -> Result<Response<Body>, Refused>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<StdError> + Send + 'static,
+    {
+        let body = lease_body(request).await?;
+        let ids = leases::decode(&body).filter(|ids| ids.len() <= leases::MANY);
+        let ids =
+            ids.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "error unmarshalling request"))?;
+        let renewed = self.desk.handle.renew_all(ids.into_iter().map(LeaseId).collect()).await;
+        let renewed = renewed.map_err(|why| lease_refused(why, StatusCode::BAD_REQUEST))?;
+        Ok(protobuf(leases::encode(renewed.into_iter())))
     }
 
     async fn time_to_live<B>(&self, request: Request<B>) -> Result<Response<Body>, Refused>

@@ -12,6 +12,7 @@ pub mod call;
 pub mod corruption;
 pub mod door;
 pub mod headers;
+pub(crate) mod leases;
 pub mod members;
 pub mod message;
 mod spill;
@@ -19,7 +20,7 @@ pub mod state;
 pub mod stream;
 pub(crate) mod v2;
 
-pub use call::{Ask, Caller, Said};
+pub use call::{Answer, Ask, Caller, Question, Said};
 pub use door::{Door, Heard};
 pub use spill::{Memory, Spill};
 pub use stream::{Channel, Out, Reader};

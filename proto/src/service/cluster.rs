@@ -114,7 +114,7 @@ impl Desk {
     async fn promote_by_leader(&self, id: NodeId) -> Result<Vec<pb::Member>, Status> {
         let said = self.info.leader.ask(format!("/members/promote/{}", id.0), Vec::new()).await;
         let refusal = match said.map_err(refusal::status)? {
-            Said::Mine => {
+            Said::Mine | Said::Renewed(_) => {
                 let cluster = self.promote(id).await.map_err(refusal::status)?;
                 return Ok(list(&cluster));
             }

@@ -2,20 +2,21 @@
 
 use super::Desk;
 use super::leaderless::Leaving;
+use crate::handle::Waiting;
 use crate::peer::Said;
 use crate::refusal;
 use crate::wire::etcdserverpb as pb;
 use crate::wire::tree::leasepb;
 use http::StatusCode;
 use keel_core::command::Command;
-use keel_core::{LeaseId, Order, Refusal, Reply};
+use keel_core::{Input, LeaseId, Order, Refusal, Reply, Ticket};
 use prost::Message;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-type Renewing = Pin<Box<dyn Future<Output = Result<pb::LeaseKeepAliveResponse, Status>> + Send>>;
+type Elsewhere = Pin<Box<dyn Future<Output = Result<pb::LeaseKeepAliveResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl pb::lease_server::Lease for Desk {
@@ -67,7 +68,7 @@ impl pb::lease_server::Lease for Desk {
         let leaving = self.leaderless.end_of(request.metadata());
         let requests = request.into_inner();
         let desk = self.clone();
-        Ok(Response::new(KeepAlives { desk, requests, leaving, renewing: None }))
+        Ok(Response::new(KeepAlives { desk, requests, leaving, now: Now::Idle }))
     }
 
     async fn lease_time_to_live(
@@ -117,27 +118,63 @@ pub(crate) struct KeepAlives {
     desk: Desk,
     requests: Streaming<pb::LeaseKeepAliveRequest>,
     leaving: Leaving,
-    renewing: Option<Renewing>,
+    now: Now,
 }
 
-async fn renew(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
-    loop {
-        match desk.handle.renew(LeaseId(id)).await {
+/// What such a stream is at.
+enum Now {
+    /// It waits for the client.
+    Idle,
+    /// This member's node is asked.
+    Here(i64, Waiting),
+    /// Whoever leads is asked.
+    Elsewhere(Elsewhere),
+}
+
+impl Desk {
+    /// Asks the node, where it may lead.
+    fn begin_renewal(&self, id: i64) -> Result<Now, Status> {
+        let status = self.handle.status();
+        if status.leader != status.id {
+            return Ok(Now::Elsewhere(Box::pin(renew(self.clone(), id))));
+        }
+        let ticket = Ticket(self.handle.next_id());
+        let begun = self.handle.begin(ticket, Input::Renew { ticket, lease: LeaseId(id) });
+        Ok(Now::Here(id, begun.map_err(refusal::status)?))
+    }
+
+    /// What the client hears of the node's reply; nothing where another member leads.
+    fn renewed(
+        &self,
+        id: i64,
+        reply: Result<Reply, Refusal>,
+    ) -> Result<Option<pb::LeaseKeepAliveResponse>, Status> {
+        match reply {
             Ok(Reply::Renew { ttl, revision, .. }) => {
                 if ttl > 0 {
-                    desk.metrics.lease_renewed();
+                    self.metrics.lease_renewed();
                 }
-                let header = desk.header_now(revision);
-                return Ok(pb::LeaseKeepAliveResponse { header, id, ttl });
+                let header = self.header_now(revision);
+                Ok(Some(pb::LeaseKeepAliveResponse { header, id, ttl }))
             }
             Ok(other) => unreachable!("a renewal is not answered with {other:?}"),
             Err(Refusal::LeaseNotFound) => {
-                return Ok(pb::LeaseKeepAliveResponse { header: desk.header(), id, ttl: 0 });
+                Ok(Some(pb::LeaseKeepAliveResponse { header: self.header(), id, ttl: 0 }))
             }
-            Err(Refusal::NotPrimary) => {}
-            Err(refusal) => return Err(refusal::status(refusal)),
+            Err(Refusal::NotPrimary) => Ok(None),
+            Err(refusal) => Err(refusal::status(refusal)),
         }
+    }
+}
+
+/// Asks whoever leads, this member where it comes to lead, until somebody answers.
+async fn renew(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
+    loop {
         if let Some(response) = ask_renewal(&desk, id).await? {
+            return Ok(response);
+        }
+        let reply = desk.handle.renew(LeaseId(id)).await;
+        if let Some(response) = desk.renewed(id, reply)? {
             return Ok(response);
         }
     }
@@ -146,10 +183,10 @@ async fn renew(desk: Desk, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status
 /// Only the leader counts time: it is asked on the client's behalf. Nothing where that is this
 /// member itself, which may have been elected and not be sure of it yet.
 async fn ask_renewal(desk: &Desk, id: i64) -> Result<Option<pb::LeaseKeepAliveResponse>, Status> {
-    let body = pb::LeaseKeepAliveRequest { id }.encode_to_vec();
     let renewed = |ttl| Some(pb::LeaseKeepAliveResponse { header: desk.header(), id, ttl });
-    match desk.info.leader.ask("/leases", body).await.map_err(refusal::status)? {
+    match desk.info.leader.renew(id).await.map_err(refusal::status)? {
         Said::Mine => Ok(None),
+        Said::Renewed(ttl) => Ok(renewed(ttl)),
         Said::Page(StatusCode::OK, body) => {
             let said = pb::LeaseKeepAliveResponse::decode(body).map_err(undecodable)?;
             Ok(renewed(said.ttl))
@@ -168,7 +205,7 @@ async fn ask_time_to_live(
     let body = request.encode_to_vec();
     match desk.info.leader.ask("/leases/internal", body).await.map_err(refusal::status)? {
         // This member has come to lead while it asked.
-        Said::Mine => Err(refusal::status(Refusal::LeaderChanged)),
+        Said::Mine | Said::Renewed(_) => Err(refusal::status(Refusal::LeaderChanged)),
         Said::Page(StatusCode::OK, body) => {
             let said = leasepb::LeaseInternalResponse::decode(body).map_err(undecodable)?;
             let response = said.lease_time_to_live_response.unwrap_or_default();
@@ -197,21 +234,36 @@ impl Stream for KeepAlives {
         if let Some(status) = self.leaving.poll(cx) {
             return Poll::Ready(Some(Err(status)));
         }
+        let this = &mut *self;
         loop {
-            if let Some(renewing) = &mut self.renewing {
-                let Poll::Ready(response) = renewing.as_mut().poll(cx) else {
-                    return Poll::Pending;
-                };
-                self.renewing = None;
-                return Poll::Ready(Some(response));
-            }
-            match Pin::new(&mut self.requests).poll_next(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(status))) => return Poll::Ready(Some(Err(status))),
-                Poll::Ready(Some(Ok(request))) => {
-                    self.renewing = Some(Box::pin(renew(self.desk.clone(), request.id)));
+            match &mut this.now {
+                Now::Idle => {}
+                Now::Here(id, waiting) => {
+                    let (id, reply) = (*id, ready!(Pin::new(waiting).poll(cx)));
+                    match this.desk.renewed(id, reply).transpose() {
+                        Some(response) => {
+                            this.now = Now::Idle;
+                            return Poll::Ready(Some(response));
+                        }
+                        None => {
+                            this.now = Now::Elsewhere(Box::pin(renew(this.desk.clone(), id)));
+                            continue;
+                        }
+                    }
                 }
+                Now::Elsewhere(elsewhere) => {
+                    let response = ready!(elsewhere.as_mut().poll(cx));
+                    this.now = Now::Idle;
+                    return Poll::Ready(Some(response));
+                }
+            }
+            match ready!(Pin::new(&mut this.requests).poll_next(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                Some(Ok(request)) => match this.desk.begin_renewal(request.id) {
+                    Ok(now) => this.now = now,
+                    Err(status) => return Poll::Ready(Some(Err(status))),
+                },
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Questions for whoever leads: asked until somebody answers or the time is up.
 
 use super::http1::{Connection, full, whole};
+use super::renewals::Renewals;
 use crate::Handle;
 use crate::body::{Host, Time};
 use crate::peer::headers::Identity;
-use crate::peer::{Ask, Said};
+use crate::peer::{Answer, Ask, Question, Said};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use keel_core::{NodeId, Refusal};
@@ -30,43 +31,59 @@ pub async fn ask_leaders<H: Host>(
     mut asks: mpsc::Receiver<Ask>,
     patience: Duration,
 ) {
-    let asker = Rc::new(Asker { host: host.clone(), me, handle, idle: RefCell::default() });
-    while let Some(ask) = asks.recv().await {
-        let asker = Rc::clone(&asker);
+    let asker = Rc::new(Asker {
+        host: host.clone(),
+        me,
+        handle,
+        patience,
+        idle: RefCell::default(),
+        renewals: Renewals::default(),
+    });
+    while let Some(Ask { what, answer }) = asks.recv().await {
+        match what {
+            Question::Page { path, body } => asker.clone().ask_page(path, body, answer),
+            Question::Renew(lease) => asker.renew(lease, answer),
+        }
+    }
+}
+
+/// What every question needs.
+pub(super) struct Asker<H> {
+    pub(super) host: H,
+    pub(super) me: Identity,
+    pub(super) handle: Handle,
+    patience: Duration,
+    /// Connections that wait for the next question, by URL.
+    idle: RefCell<BTreeMap<String, Vec<Connection>>>,
+    pub(super) renewals: Renewals,
+}
+
+impl<H: Host> Asker<H> {
+    /// Asks for a page, beside the caller.
+    pub(super) fn ask_page(self: Rc<Self>, path: String, body: Bytes, answer: Answer) {
+        let host = self.host.clone();
         host.spawn(async move {
-            let Ask { path, body, answer } = ask;
             let asked = async {
                 loop {
-                    let said = asker.once(&path, &body).await;
+                    let said = self.once(&path, &body).await;
                     if let Some(Said::Page(..)) = &said {
                         return said;
                     }
                     // Whoever leads may not be sure of it yet, this member too: who asked here
                     // asks it next, and comes back if it refuses.
-                    asker.host.time().sleep(PAUSE).await;
+                    self.host.time().sleep(PAUSE).await;
                     if said.is_some() {
                         return said;
                     }
                 }
             };
-            let said = asker.host.time().within(patience, asked).await;
+            let said = self.host.time().within(self.patience, asked).await;
             let said = said.ok().flatten().ok_or(Refusal::Timeout);
             // The client may have gone since.
             let _ = answer.send(said);
         });
     }
-}
 
-/// What every question needs.
-struct Asker<H> {
-    host: H,
-    me: Identity,
-    handle: Handle,
-    /// Connections that wait for the next question, by URL.
-    idle: RefCell<BTreeMap<String, Vec<Connection>>>,
-}
-
-impl<H: Host> Asker<H> {
     /// One attempt at all URLs of whoever leads now.
     async fn once(&self, path: &str, body: &Bytes) -> Option<Said> {
         let leader = self.handle.status().leader;
@@ -88,7 +105,7 @@ impl<H: Host> Asker<H> {
         None
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         leader: NodeId,
         url: &str,

@@ -15,6 +15,7 @@ pub(crate) mod http1;
 mod listen;
 mod post;
 mod probe;
+mod renewals;
 mod state;
 
 pub use ask::ask_leaders;
