@@ -54,3 +54,12 @@ pub fn run(plan: &Plan) -> Verdict {
         plan::Level::World => world(plan),
     }
 }
+
+/// Runs a plan on its level, and takes down how it looks.
+#[must_use]
+pub fn run_filmed(plan: &Plan) -> (Verdict, walk::Timeline) {
+    match plan.level {
+        plan::Level::Core => walk_filmed(plan),
+        plan::Level::World => world::world_filmed(plan),
+    }
+}

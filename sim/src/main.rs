@@ -7,7 +7,7 @@ use keel_sim::explore::{explore, kept};
 use keel_sim::plan::Level;
 use keel_sim::recording::{self, Recording, Teller, Until};
 use keel_sim::seen::{Place, Places};
-use keel_sim::{Plan, mutants, picture, shrink, story, walk_filmed};
+use keel_sim::{Plan, mutants, picture, run_filmed, shrink, story};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -215,7 +215,7 @@ fn replay(path: &Path) -> Result<bool, String> {
 
 fn trace(path: &Path, page: &Path) -> Result<bool, String> {
     let plan = plan(path)?;
-    let (verdict, timeline) = walk_filmed(&plan);
+    let (verdict, timeline) = run_filmed(&plan);
     fs::write(page, picture::html(&plan, &verdict, &timeline))
         .map_err(|error| format!("cannot write {}: {error}", page.display()))?;
     let ending = verdict.story.last().map_or("", String::as_str);

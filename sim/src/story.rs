@@ -1,6 +1,7 @@
-//! Scenario files: a plan, and behind a line of dashes what happens in it, to the line.
+//! Scenario files: a plan, and behind a line of dashes what happens in it, to the line. Whole servers
+//! have no such lines: each change of a server moves the bytes that pass, and so every draw.
 
-use crate::plan::{Expect, Plan};
+use crate::plan::{Expect, Level, Plan};
 use crate::run;
 use crate::seen::Places;
 
@@ -23,7 +24,10 @@ pub struct Told {
 pub fn tell(text: &str) -> Result<Told, String> {
     let (plan, expected) = Plan::parse(text).map_err(|unclear| unclear.to_string())?;
     let verdict = run(&plan);
-    let happened = verdict.story.join("\n") + "\n";
+    let happened = match plan.level {
+        Level::Core => verdict.story.join("\n") + "\n",
+        Level::World => String::new(),
+    };
     let ended = match (&plan.expect, verdict.broken) {
         (Expect::Ok, None) => None,
         (Expect::Broken(oracle), Some(broken)) if broken.oracle == oracle => None,
@@ -35,7 +39,11 @@ pub fn tell(text: &str) -> Result<Told, String> {
     let missed = missed.map(|place| format!("it does not get to {place}"));
     let wrong = ended.or(missed).or_else(differs);
     let told = text.split_once("\n---\n").map_or(text.trim_end(), |(told, _)| told);
-    Ok(Told { text: format!("{told}\n---\n{happened}"), wrong, places: verdict.places })
+    let text = match plan.level {
+        Level::Core => format!("{told}\n---\n{happened}"),
+        Level::World => format!("{told}\n"),
+    };
+    Ok(Told { text, wrong, places: verdict.places })
 }
 
 /// The first line in which two tellings differ.

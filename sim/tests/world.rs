@@ -1,10 +1,15 @@
 //! Whole servers in the simulated world: equal runs first, then what they are good for.
 
+use keel_sim::explore::explore;
 use keel_sim::plan::{Level, Plan};
-use keel_sim::world::{Leak, world_twice};
-use keel_sim::{seen::Place, world};
+use keel_sim::seen::Place;
+use keel_sim::world::{Leak, world_filmed, world_twice};
+use keel_sim::{story, world};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// A short run with a bit of everything.
 const PLAN: &str = "level world\nseed 7\nwatchers 2\nleases 100\ncheckpoint 20\ncatch-up 5\n\
@@ -57,4 +62,49 @@ fn who_asks_the_machine_is_seen() {
         let broken = world_twice(&plan, Some(leak)).broken.expect("they differ");
         assert_eq!(broken.oracle, "determinism", "{leak:?}");
     }
+}
+
+/// Every story of the world ends as it is told; two at once, since each takes seconds.
+#[test]
+fn stories_end_as_they_are_told() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/world");
+    let entries = fs::read_dir(dir).expect("the stories are there");
+    let paths: Vec<_> = entries.map(|entry| entry.expect("an entry can be read").path()).collect();
+    assert!(paths.len() >= 12, "{} stories", paths.len());
+    let next = AtomicUsize::new(0);
+    let tell = || {
+        let mut wrong = Vec::new();
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let text = fs::read_to_string(path).expect("a story can be read");
+            assert!(text.starts_with("# "), "{} does not say why it is told", path.display());
+            let told = story::tell(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+            wrong.extend(told.wrong.map(|why| format!("{}: {why}", path.display())));
+        }
+        wrong
+    };
+    let wrong = thread::scope(|scope| {
+        let other = scope.spawn(tell);
+        let mut wrong = tell();
+        wrong.extend(other.join().expect("no story panics"));
+        wrong
+    });
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn seeds_are_clean() {
+    for seed in 1..6 {
+        let outcome = explore(Level::World, seed);
+        assert_eq!(outcome.failed, None, "seed {seed}");
+        assert!(!outcome.lasted.is_zero());
+    }
+}
+
+#[test]
+fn a_film_shows_who_leads_and_what_was_asked() {
+    let (verdict, film) = world_filmed(&plan("level world\nrun 2s\n"));
+    assert_eq!(verdict.broken, None);
+    assert!(film.stands.iter().any(|stand| stand.role == keel_sim::walk::Role::Leads));
+    let answered = film.operations.iter().filter(|one| one.end.is_some()).count();
+    assert!(answered > 10 && film.reached.len() >= answered);
 }

@@ -27,6 +27,27 @@ pub struct Timeline {
     last: BTreeMap<usize, Stand>,
 }
 
+impl Timeline {
+    /// Takes down how a member stands, if it stands otherwise than before; `known` is its term and
+    /// its commit index, where it runs.
+    pub(crate) fn stands_as(
+        &mut self,
+        at: Instant,
+        member: usize,
+        role: Role,
+        known: Option<(u64, u64)>,
+    ) {
+        let last = self.last.get(&member).copied();
+        let before = last.map_or((0, 0), |last| (last.term, last.commit));
+        let (term, commit) = known.unwrap_or(before);
+        let stand = Stand { at, member, role, term, commit };
+        if last.is_none_or(|last| Stand { at, ..last } != stand) {
+            self.stands.push(stand);
+            self.last.insert(member, stand);
+        }
+    }
+}
+
 /// How a member stands from a moment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stand {
@@ -120,17 +141,12 @@ impl World {
                 Some(status) if status.leader == NodeId::NONE => Role::Seeks,
                 Some(status) => Role::Follows(status.leader),
             };
-            let last = film.last.get(&member).copied();
-            let (term, commit) = match (status, last) {
-                (Some(status), _) => (status.term.0, status.commit.0),
-                (None, Some(last)) => (last.term, last.commit),
-                (None, None) => (0, 0),
-            };
-            let stand = Stand { at: now, member, role, term, commit };
-            if last.is_none_or(|last| Stand { at: now, ..last } != stand) {
-                film.stands.push(stand);
-                film.last.insert(member, stand);
-            }
+            film.stands_as(
+                now,
+                member,
+                role,
+                status.map(|status| (status.term.0, status.commit.0)),
+            );
         }
     }
 

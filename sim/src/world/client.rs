@@ -55,7 +55,7 @@ impl Client {
             let call = mind.borrow_mut().choose(knobs, number, quiet, &mut next_lease);
             self.stage.next_lease.set(next_lease);
             let operation = self.stage.begin(self.number, call.clone());
-            let asked = self.ask(&call, &mind, &lines);
+            let asked = self.ask(operation, &call, &mind, &lines);
             if let Ok(outcome) = tokio::time::timeout(knobs.patience, asked).await {
                 mind.borrow_mut().heard(&call, &outcome);
                 if self.stage.quiet.get() && !matches!(outcome, Outcome::Refused { .. }) {
@@ -71,6 +71,7 @@ impl Client {
     /// Asks members until one of them answers; what may have happened is not asked again.
     async fn ask(
         &self,
+        operation: usize,
         call: &Call,
         mind: &RefCell<Mind>,
         lines: &RefCell<BTreeMap<usize, Line>>,
@@ -91,6 +92,7 @@ impl Client {
                 },
             };
             lines.borrow_mut().insert(member, line.clone());
+            self.stage.reaches(operation, member);
             match once(line, call, self.stage.knobs.patience).await {
                 Ok(outcome) => return outcome,
                 Err(status) => {

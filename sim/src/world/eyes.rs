@@ -5,7 +5,8 @@ use super::World;
 use super::seat::{Seat, id};
 use crate::oracle::Broken;
 use crate::seen::Place;
-use keel_core::{Batch, Event, Term};
+use crate::walk::Role;
+use keel_core::{Batch, Event, NodeId, Term};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -17,6 +18,7 @@ impl World {
                 self.read(&seat, line)?;
             }
             self.applied(&seat)?;
+            self.film(&seat);
             if seat.tripped.get() {
                 self.stage.saw(Place::PowerLostAtWork);
                 self.stage.tell(&format!("{} loses its power", seat.name()));
@@ -27,8 +29,22 @@ impl World {
                 self.stage.tell(&format!("{} ends: {why}", seat.name()));
                 self.end_life(&seat, false);
             }
+            self.tend(&seat);
         }
         Ok(())
+    }
+
+    /// Takes down how a member stands.
+    fn film(&self, seat: &Seat) {
+        let status = seat.handle.borrow().as_ref().map(keel_proto::Handle::status);
+        let role = match status {
+            None => Role::Down,
+            Some(status) if status.leader == status.id => Role::Leads,
+            Some(status) if status.leader == NodeId::NONE => Role::Seeks,
+            Some(status) => Role::Follows(status.leader),
+        };
+        let known = status.map(|status| (status.term.0, status.commit.0));
+        self.stage.film.borrow_mut().stands_as(self.stage.now.get(), seat.at, role, known);
     }
 
     /// Holds what a member has applied since the last look against what others have.
@@ -78,6 +94,7 @@ impl World {
                 self.stage.saw(Place::StateTaken);
                 self.stage.tell(&format!("{} takes another one's state", seat.name()));
             }
+            "taking the state from the other members" => seat.mending.set(true),
             "this member's data is damaged" => {
                 self.stage.saw(Place::DamageFound);
                 let why = fields["error"].as_str().unwrap_or_default();

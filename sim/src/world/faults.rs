@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::history::{Call, Outcome};
 use crate::plan::{Action, Target};
 use http::Uri;
+use keel_proto::Handle;
 use keel_proto::pb::etcdserverpb as pb;
 use pb::maintenance_client::MaintenanceClient;
 use std::rc::Rc;
@@ -168,9 +169,10 @@ impl World {
         }
     }
 
-    /// A process dies. Where the power fails, nobody hears a last word of it.
+    /// A process dies: its machine goes on, and refuses who connects. Where the power fails nobody
+    /// hears a last word, and nobody is refused.
     pub(super) fn end_life(&mut self, seat: &Seat, power: bool) {
-        if !self.sim.is_host_running(seat.name()) {
+        if !seat.runs.replace(false) && !power {
             return;
         }
         let others = self.others(seat);
@@ -185,26 +187,41 @@ impl World {
             for other in &others {
                 self.links.settle(&self.sim, &seat.name(), other);
             }
+        } else {
+            self.sim.bounce(seat.name());
         }
     }
 
     /// A process starts, if it does not run. A broken disk was replaced by one with the same
     /// content, a full one stays full.
     pub(super) fn start(&mut self, seat: &Seat) {
-        if self.sim.is_host_running(seat.name()) {
+        if seat.runs.get() {
             return;
         }
+        if seat.lost.get() && !self.can_be_mended(seat) {
+            return seat.due.set(true);
+        }
+        seat.due.set(false);
         seat.device.borrow_mut().broken = false;
         if seat.rot_due.take() {
             seat.chance(|random| seat.device.borrow_mut().rot_somewhere(random));
         }
+        seat.runs.set(true);
         self.sim.bounce(seat.name());
     }
 
     /// Whether the others can bring a member's state back: all of them are asked for that, so two
     /// that have lost theirs at once are no fault that anybody survives.
     fn can_be_mended(&self, seat: &Seat) -> bool {
-        let well = |seat: &Rc<Seat>| seat.handle.borrow().is_some() && !seat.rot_due.get();
+        let well = |other: &Rc<Seat>| {
+            let reached = self.links.reach(&seat.name(), &other.name());
+            // Whoever has not published itself yet nobody knows as one that ran.
+            let knows = |handle: &Handle| {
+                let cluster = handle.latest().cluster;
+                cluster.members.get(&id(seat.at)).is_some_and(|me| !me.client_urls.is_empty())
+            };
+            reached && !other.rot_due.get() && other.handle.borrow().as_ref().is_some_and(knows)
+        };
         let others = self.seats.iter().filter(|other| other.at != seat.at);
         others.clone().all(well) && others.count() >= 2
     }
@@ -219,6 +236,26 @@ impl World {
         if self.can_be_mended(seat) {
             self.end_life(seat, false);
             seat.device.replace(Device::default());
+            seat.lost.set(true);
+        }
+    }
+
+    /// Whoever has lost a disk must hear from others that it ran before: where nobody answers it
+    /// begins as a new member, as etcd's does, and a cluster may lose what it had acknowledged. An
+    /// operator starts it while the others run, and so does this one.
+    pub(super) fn tend(&mut self, seat: &Seat) {
+        if seat.handle.borrow().is_some() {
+            seat.lost.set(false);
+        }
+        if !seat.lost.get() {
+            return;
+        }
+        let running = seat.runs.get();
+        if running && !seat.mending.get() && !self.can_be_mended(seat) {
+            self.end_life(seat, false);
+            seat.due.set(true);
+        } else if !running && seat.due.get() {
+            self.start(seat);
         }
     }
 

@@ -63,6 +63,13 @@ impl Links {
         self.abandoned.contains(one)
     }
 
+    /// Whether what either of them says reaches the other now.
+    pub(super) fn reach(&self, one: &str, other: &str) -> bool {
+        let pairs = [(one.to_owned(), other.to_owned()), (other.to_owned(), one.to_owned())];
+        let parted = pairs.iter().any(|pair| self.cuts.contains(pair) || self.holds.contains(pair));
+        !parted && !self.is_abandoned(one) && !self.is_abandoned(other)
+    }
+
     /// Makes the network as it should be between two hosts.
     pub(super) fn settle(&self, sim: &Sim<'_>, one: &str, other: &str) {
         sim.repair(one, other);

@@ -22,6 +22,7 @@ mod line;
 mod links;
 mod net;
 mod outside;
+mod panics;
 mod quiet;
 mod seat;
 mod stage;
@@ -35,7 +36,7 @@ use crate::oracle::{Broken, equal, lease, linear, search, watch};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::seen::Place;
-use crate::walk::Verdict;
+use crate::walk::{Timeline, Verdict};
 use client::Client;
 use keel_core::Instant;
 use links::Links;
@@ -63,13 +64,19 @@ const SAMPLE: u64 = 16;
 /// Runs a plan, on a thread of its own: nothing that a thread keeps reaches the next run.
 #[must_use]
 pub fn world(plan: &Plan) -> Verdict {
+    on_a_thread(plan, None).0
+}
+
+/// The same, with how it looked: messages between members are bytes here, and are not in it.
+#[must_use]
+pub fn world_filmed(plan: &Plan) -> (Verdict, Timeline) {
     on_a_thread(plan, None)
 }
 
 /// Runs a plan twice: equal plans give equal runs, down to the bytes that pass.
 #[must_use]
 pub fn world_twice(plan: &Plan, leak: Option<Leak>) -> Verdict {
-    let (mut one, other) = (on_a_thread(plan, leak), on_a_thread(plan, leak));
+    let ((mut one, _), (other, _)) = (on_a_thread(plan, leak), on_a_thread(plan, leak));
     if (one.trace, one.events) != (other.trace, other.events) {
         let mut lines = one.story.iter().zip(&other.story);
         let line = lines.find(|(one, other)| one != other);
@@ -82,7 +89,8 @@ pub fn world_twice(plan: &Plan, leak: Option<Leak>) -> Verdict {
     one
 }
 
-fn on_a_thread(plan: &Plan, leak: Option<Leak>) -> Verdict {
+fn on_a_thread(plan: &Plan, leak: Option<Leak>) -> (Verdict, Timeline) {
+    panics::hear();
     let plan = plan.clone();
     let thread = thread::Builder::new().stack_size(STACK);
     let run = move || {
@@ -95,7 +103,7 @@ fn on_a_thread(plan: &Plan, leak: Option<Leak>) -> Verdict {
                 Some(world.stage.check().err().unwrap_or(said))
             }
         };
-        world.verdict(broken)
+        (world.verdict(broken), world.stage.film())
     };
     let run = thread.spawn(run).expect("the system gives a thread");
     run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -140,9 +148,12 @@ impl World {
             sim.host(seat.name(), move || {
                 let config = seat::config(seat.at, &stage.knobs);
                 let net = WorldNet { stage: Rc::clone(&stage), host: seat.at as u64 };
-                let life = Rc::clone(&seat).live(Rc::clone(&stage), config, net);
+                let (runs, seat, stage) = (seat.runs.get(), Rc::clone(&seat), Rc::clone(&stage));
                 async move {
-                    life.await;
+                    match runs {
+                        true => seat.live(stage, config, net).await,
+                        false => std::future::pending().await,
+                    }
                     Ok(())
                 }
             });
@@ -216,6 +227,9 @@ impl World {
     fn step(&mut self) -> Result<(), Broken> {
         let stepped = self.sim.step();
         self.stage.check()?;
+        if let Some(said) = panics::take() {
+            return Err(Broken::new("assertion", said));
+        }
         stepped.map_err(|error| Broken::new("assertion", error.to_string()))?;
         self.stage.now.set(Instant(0).after(self.sim.elapsed()));
         self.look()?;

@@ -45,8 +45,16 @@ pub(super) struct Seat {
     pub(super) tripped: Cell<bool>,
     /// A bit turns before its next start.
     pub(super) rot_due: Cell<bool>,
+    /// Whether its disk was lost, and its state is not back yet.
+    pub(super) lost: Cell<bool>,
+    /// Whether it is to be started as soon as that can end well.
+    pub(super) due: Cell<bool>,
+    /// Whether the process that runs has begun to take the others' state.
+    pub(super) mending: Cell<bool>,
     /// Whether what it sends and gets takes longer.
     pub(super) dragged: Cell<bool>,
+    /// Whether its process is to run; where it is not, its machine may still answer.
+    pub(super) runs: Cell<bool>,
     /// How often it was started.
     pub(super) boots: Cell<u64>,
     /// The way to the server that runs here, once it is up.
@@ -72,7 +80,11 @@ impl Seat {
             trip: Cell::default(),
             tripped: Cell::new(false),
             rot_due: Cell::new(false),
+            lost: Cell::new(false),
+            due: Cell::new(false),
+            mending: Cell::new(false),
             dragged: Cell::new(false),
+            runs: Cell::new(true),
             boots: Cell::new(0),
             handle: RefCell::default(),
             ended: RefCell::default(),
@@ -113,6 +125,7 @@ impl Seat {
         self.looked.take();
         self.ended.take();
         self.tripped.set(false);
+        self.mending.set(false);
         self.trip.set(None);
         let under_way: Vec<DiskOp> = self.under_way.take().into_iter().flatten().collect();
         let mut device = self.device.borrow_mut();

@@ -9,6 +9,7 @@ use crate::oracle::storm::Events;
 use crate::plan::Knobs;
 use crate::seen::{Place, Places};
 use crate::trace::Trace;
+use crate::walk::Timeline;
 use keel_core::Instant;
 use std::cell::{Cell, RefCell};
 
@@ -24,6 +25,8 @@ pub(super) struct Stage {
     pub(super) history: RefCell<History>,
     pub(super) canon: RefCell<Canon>,
     pub(super) next_lease: Cell<i64>,
+    /// Where it is taken down how the run looks.
+    pub(super) film: RefCell<Timeline>,
     story: RefCell<Vec<String>>,
     places: RefCell<Places>,
     trace: Cell<Trace>,
@@ -42,6 +45,7 @@ impl Stage {
             history: RefCell::default(),
             canon: RefCell::default(),
             next_lease: Cell::new(1),
+            film: RefCell::default(),
             story: RefCell::default(),
             places: RefCell::default(),
             trace: Cell::default(),
@@ -53,6 +57,11 @@ impl Stage {
     /// A client asks for something; gives the operation's number.
     pub(super) fn begin(&self, client: usize, call: Call) -> usize {
         self.history.borrow_mut().begin(client, call, self.now.get())
+    }
+
+    /// A member is asked for it.
+    pub(super) fn reaches(&self, operation: usize, member: usize) {
+        self.film.borrow_mut().reached.entry(operation).or_insert(member);
     }
 
     /// It is answered.
@@ -104,6 +113,13 @@ impl Stage {
     /// The rule that was broken meanwhile, if one was.
     pub(super) fn check(&self) -> Result<(), Broken> {
         self.broken.borrow_mut().take().map_or(Ok(()), Err)
+    }
+
+    /// How the run looked.
+    pub(super) fn film(&self) -> Timeline {
+        let mut film = self.film.take();
+        film.operations = self.history.take().0;
+        film
     }
 
     /// The story, the digest, how many things happened, and where it has been.
