@@ -13,8 +13,9 @@ ARG DEV_BASE=debian:bookworm
 FROM ${BUILD_BASE} AS build
 WORKDIR /src
 COPY . .
-# Equal sources make equal binaries: the paths in them are this stage's, whoever builds.
-ENV CARGO_INCREMENTAL=0
+# Equal sources make equal binaries: the paths in them are this stage's, whoever builds, and the C
+# compiler's clock stands still (the allocator keeps the time at which it was compiled).
+ENV CARGO_INCREMENTAL=0 SOURCE_DATE_EPOCH=0
 RUN set -e; \
     cargo build --release --locked -p keel-cli --bin etcd --bin etcdctl --bin etcdutl \
       --bin keel-sbom; \

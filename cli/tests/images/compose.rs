@@ -8,6 +8,16 @@ const MEMBERS: [&str; 3] = ["etcd1", "etcd2", "etcd3"];
 pub(crate) fn three_members_live_and_come_back(engine: &Engine) {
     compose(engine, &["up", "--detach"]);
     well(engine);
+    for member in MEMBERS {
+        let id = compose(engine, &["ps", "--quiet", member]);
+        let facts = "{{.HostConfig.RestartPolicy.Name}} {{json .NetworkSettings.Ports}} \
+                     {{json .Config.Env}} {{json .Config.Cmd}}";
+        let said = engine.must(&["inspect", "--format", facts, id.trim()]);
+        assert!(said.starts_with("unless-stopped "), "{said}");
+        assert!(said.contains(&format!("\"ETCD_NAME={member}\"")), "{said}");
+        assert!(said.contains("\"--log-level=warn\""), "{said}");
+        assert_eq!(said.contains("\"HostPort\""), member == "etcd1", "one port for all: {said}");
+    }
     put(engine, "a", "1");
     compose(engine, &["stop", "etcd2"]);
     put(engine, "b", "2");

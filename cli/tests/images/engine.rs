@@ -164,8 +164,12 @@ impl Drop for Engine {
         // By its id: it stops what it started, and takes its time for it.
         let asked = said(&run("kill", &[&self.daemon.id().to_string()]), "kill");
         let ended = self.daemon.wait().map_err(|error| error.to_string());
+        // What it mounted and left would keep its folder, and that is some gigabytes.
+        let space = self.dir.path().join("exec/netns/default").display().to_string();
+        let freed = said(&run("umount", &[&space]), "umount");
         let removed = said(&run("ip", &["netns", "delete", &self.space]), "ip netns delete");
-        if let Err(why) = asked.and(ended.map(drop)).and(removed) {
+        let folder = std::fs::remove_dir_all(self.dir.path()).map_err(|error| error.to_string());
+        if let Err(why) = asked.and(ended.map(drop)).and(freed).and(removed).and(folder) {
             eprintln!("something of the container engine is left: {why}");
         }
     }

@@ -17,18 +17,39 @@ const OPEN: [&str; 8] = [
 const CTL: [&str; 2] = ["etcdctl", "--endpoints=localhost:2379"];
 
 pub(crate) fn the_image_says_what_it_is(engine: &Engine) {
-    let facts = "{{.Config.User}} {{json .Config.ExposedPorts}} {{.Config.StopSignal}} \
-                 {{index .Config.Labels \"org.opencontainers.image.licenses\"}}";
+    let facts = "{{.Config.User}} {{json .Config.ExposedPorts}} {{.Config.StopSignal}}";
     assert_eq!(
         engine.must(&["inspect", "--format", facts, RUNTIME]),
-        "65532:65532 {\"2379/tcp\":{},\"2380/tcp\":{}} SIGTERM Apache-2.0"
+        "65532:65532 {\"2379/tcp\":{},\"2380/tcp\":{}} SIGTERM"
     );
+    // The base of the dev image may have labels of its own.
+    for (image, title) in [(RUNTIME, "keel"), (DEV, "keel-dev")] {
+        let label = |name: &str| {
+            let label = format!("{{{{index .Config.Labels \"org.opencontainers.image.{name}\"}}}}");
+            engine.must(&["inspect", "--format", &label, image])
+        };
+        let labels = ["title", "licenses", "version", "revision"].map(label);
+        assert_eq!(labels, [title, "Apache-2.0", env!("CARGO_PKG_VERSION"), "unknown"]);
+        assert!(!label("description").is_empty(), "{image} says what it is");
+    }
+    let version = engine.must(&["run", "--rm", RUNTIME, ETCD, "--version"]);
+    assert!(version.starts_with("etcd Version: 3.7.3"), "{version}");
+    for tool in ["etcdctl", "etcdutl"] {
+        let said = engine.must(&["run", "--rm", DEV, tool, "version"]);
+        assert_eq!(said, format!("{tool} version: 3.7.3\nAPI version: 3.7"));
+    }
+    let apt = engine.must(&["run", "--rm", DEV, "sh", "-c", "id -u && command -v apt-get"]);
+    assert_eq!(apt, "0\n/usr/bin/apt-get", "root, a shell and a package manager");
     engine.must(&["create", "--name", "parts", RUNTIME]);
-    let folder = engine.folder("bill");
-    let to = folder.join("bill.json");
-    let from = "parts:/usr/local/share/etcd.cdx.json";
-    engine.must(&["cp", from, &to.display().to_string()]);
-    let bill = std::fs::read(to).expect("the bill of materials is in the image");
+    let folder = engine.folder("parts");
+    let part = |path: &str| {
+        let to = folder.join("part");
+        engine.must(&["cp", &format!("parts:{path}"), &to.display().to_string()]);
+        std::fs::read(to).expect("it was copied")
+    };
+    let trusted = part("/etc/ssl/certs/ca-certificates.crt");
+    assert!(trusted.starts_with(b"-----BEGIN CERTIFICATE-----"), "certificates are in");
+    let bill = part("/usr/local/share/etcd.cdx.json");
     let bill: serde_json::Value = serde_json::from_slice(&bill).expect("it is JSON");
     assert_eq!(bill["bomFormat"], "CycloneDX");
     let parts = bill["components"].as_array().expect("it lists parts");

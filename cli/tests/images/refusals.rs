@@ -21,6 +21,14 @@ pub(crate) fn nothing_is_written_outside_the_volume(engine: &Engine) {
     }
 }
 
+pub(crate) fn a_wrong_flag_is_a_failure(engine: &Engine) {
+    let run = ["run", "--name", "wrong", RUNTIME, ETCD, "--no-such-flag"];
+    let said = engine.must_not(&run);
+    assert!(said.contains("no-such-flag"), "{said}");
+    let code = engine.must(&["inspect", "--format", "{{.State.ExitCode}}", "wrong"]);
+    assert_eq!(code, "2");
+}
+
 pub(crate) fn an_unhealthy_server_is_seen(engine: &Engine) {
     engine.must(&["run", "--detach", "--name", "etcd", RUNTIME]);
     engine.healthy("etcd");
