@@ -120,7 +120,9 @@ pub(crate) fn shaped(command: Command) -> Command {
 }
 
 fn shape(command: Command, hint: &StyledStr, root: bool) -> Command {
-    let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).hide(root);
+    // Where the flags of every command are told of apart, help's is.
+    let hidden = root && command.get_arguments().all(Arg::is_hide_set);
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).hide(hidden);
     let name = command.get_name().to_owned();
     let command = command
         .after_help(hint.clone())

@@ -20,7 +20,9 @@ pub(super) fn tell(root: &Command, words: &[OsString], error: &Error) -> ExitCod
         }
         ErrorKind::InvalidSubcommand if asks_for_help(words) => {
             eprintln!("Unknown help topic [`{}`]", named(error, ContextKind::InvalidSubcommand));
-            eprint!("{}", without_about(root, &[]));
+            // As in Go, before the flag for help is known.
+            let root = root.clone().mut_arg("help", |help| help.hide(true));
+            eprint!("{}", without_about(&root, &[]));
             ExitCode::SUCCESS
         }
         ErrorKind::InvalidSubcommand if path.is_empty() => {
@@ -31,7 +33,7 @@ pub(super) fn tell(root: &Command, words: &[OsString], error: &Error) -> ExitCod
         | ErrorKind::MissingSubcommand
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let names: Vec<&str> = path.iter().map(|command| command.get_name()).collect();
-            print!("{}", rendered(root, &names, command.clone()));
+            print!("{}", rendered(root, &names, whole(root, &names)));
             ExitCode::SUCCESS
         }
         ErrorKind::InvalidValue if !named(error, ContextKind::InvalidValue).is_empty() => {
@@ -54,13 +56,16 @@ pub(crate) fn usage(root: &Command, names: &[&str]) -> String {
 }
 
 fn without_about(root: &Command, names: &[&str]) -> String {
-    // Only then commands know the flags that they inherit.
+    let command = whole(root, names);
+    rendered(root, names, command.about(None::<&str>).long_about(None::<&str>))
+}
+
+/// A command with the flags that it inherits.
+fn whole(root: &Command, names: &[&str]) -> Command {
     let mut root = root.clone();
     root.build();
-    let root = &root;
-    let command = names.iter().try_fold(root, |command, name| command.find_subcommand(name));
-    let command = command.unwrap_or(root).clone();
-    rendered(root, names, command.about(None::<&str>).long_about(None::<&str>))
+    let command = names.iter().try_fold(&root, |command, name| command.find_subcommand(name));
+    command.unwrap_or(&root).clone()
 }
 
 /// A command's help, under its whole name.

@@ -76,7 +76,7 @@ impl Failed {
     }
 
     /// With a command's usage behind the line.
-    fn with_usage(self, command: &'static [&'static str]) -> Failed {
+    pub(crate) fn with_usage(self, command: &'static [&'static str]) -> Failed {
         Failed { usage: Some(command), ..self }
     }
 

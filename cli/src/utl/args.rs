@@ -1,23 +1,20 @@
-//! The command line, as clap reads it. What etcd checks later than its parser is text here.
+//! The command line. What etcd checks later than its parser is text here.
 
 use super::inspect::Inspect;
-use super::{command, report};
+use super::{report, tree};
+use crate::command_line;
 use crate::ctl::Failed;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
+use std::time::Duration;
 
 /// An administrative command line tool for etcd3 and keel.
 #[derive(Debug, Parser)]
-#[command(
-    name = "etcdutl",
-    disable_version_flag = true,
-    infer_subcommands = true,
-    arg_required_else_help = true
-)]
+#[command(name = "etcdutl", disable_version_flag = true, arg_required_else_help = true)]
 pub(super) struct Args {
     /// How long a lock is waited for; 0 is for ever.
-    #[arg(long, global = true, default_value = "10s")]
-    pub(super) timeout: String,
+    #[arg(long, global = true, default_value = "10s", value_parser = command_line::duration)]
+    pub(super) timeout: Duration,
     /// The output's form: fields, json, protobuf, simple or table.
     #[arg(short = 'w', long, global = true, default_value = "simple")]
     pub(super) write_out: String,
@@ -33,9 +30,10 @@ pub(super) enum Command {
         /// Required: the member's data directory.
         #[arg(long)]
         data_dir: Option<String>,
+        #[arg(hide = true)]
+        words: Vec<String>,
     },
     /// Manages snapshots.
-    #[command(infer_subcommands = true)]
     Snapshot {
         #[command(subcommand)]
         command: Snapshot,
@@ -48,17 +46,19 @@ pub(super) enum Command {
         #[arg(long)]
         wal_dir: Option<String>,
         /// Up to this revision; zero is the latest.
-        #[arg(long, default_value = "0", allow_hyphen_values = true)]
-        rev: String,
+        #[arg(long, default_value_t = 0)]
+        rev: i64,
     },
     /// Looks inside logs, states and databases: etcd has nothing like it.
-    #[command(infer_subcommands = true)]
     Inspect {
         #[command(subcommand)]
         command: Inspect,
     },
     /// Prints the version of etcdutl.
-    Version,
+    Version {
+        #[arg(hide = true)]
+        words: Vec<String>,
+    },
     /// Generates a completion script.
     Completion {
         /// bash, zsh, fish or powershell.
@@ -107,29 +107,17 @@ pub(super) struct Restore {
     #[arg(long, default_value = "default")]
     pub(super) name: String,
     /// Take a file without a hash, or with a wrong one: a copy of a member's database.
-    #[arg(
-        long,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true"
-    )]
-    pub(super) skip_hash_check: String,
+    #[arg(long)]
+    pub(super) skip_hash_check: bool,
     /// Known for etcd's sake: files are mapped as long as they are, so it only shows in the log.
-    #[arg(long, default_value = "10737418240", allow_hyphen_values = true)]
-    pub(super) initial_memory_map_size: String,
+    #[arg(long, default_value_t = 10_737_418_240)]
+    pub(super) initial_memory_map_size: u64,
     /// How much higher revisions go on.
-    #[arg(long, default_value = "0", allow_hyphen_values = true)]
-    pub(super) bump_revision: String,
+    #[arg(long, default_value_t = 0)]
+    pub(super) bump_revision: u64,
     /// Compact all before the raised revision: required with --bump-revision, else disallowed.
-    #[arg(
-        long,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true"
-    )]
-    pub(super) mark_compacted: String,
+    #[arg(long)]
+    pub(super) mark_compacted: bool,
 }
 
 /// `migrate`.
@@ -148,19 +136,15 @@ pub(super) struct Migrate {
     #[arg(long)]
     pub(super) output_dir: Option<String>,
     /// Override the version where the migration fails.
-    #[arg(
-        long,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true"
-    )]
-    pub(super) force: String,
+    #[arg(long)]
+    pub(super) force: bool,
+    #[arg(hide = true)]
+    words: Vec<String>,
 }
 
 /// Writes a completion script.
 pub(super) fn complete(words: &[String]) -> Result<(), Failed> {
-    let [word] = words else { return Err(exactly_one(words)) };
+    let [word] = words else { return Err(exactly_one(words, &["completion"])) };
     let shell = match word.as_str() {
         "bash" => Shell::Bash,
         "zsh" => Shell::Zsh,
@@ -168,15 +152,15 @@ pub(super) fn complete(words: &[String]) -> Result<(), Failed> {
         "powershell" => Shell::PowerShell,
         _ => {
             let line = format!("invalid argument {word:?} for \"etcdutl completion\"");
-            return Err(Failed::plain(line));
+            return Err(Failed::plain(line).with_usage(&["completion"]));
         }
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "etcdutl", &mut script);
+    clap_complete::generate(shell, &mut tree(), "etcdutl", &mut script);
     report::print(&String::from_utf8_lossy(&script))
 }
 
 /// What etcd says where a command wants one word.
-pub(super) fn exactly_one(words: &[String]) -> Failed {
-    Failed::plain(format!("accepts 1 arg(s), received {}", words.len()))
+pub(super) fn exactly_one(words: &[String], command: &'static [&'static str]) -> Failed {
+    Failed::plain(format!("accepts 1 arg(s), received {}", words.len())).with_usage(command)
 }

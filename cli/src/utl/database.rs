@@ -16,6 +16,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Instant;
 
+/// The two pages that every database has. What is shorter etcd does not look into.
+const SMALLEST: u64 = 8192;
 /// Bytes that are written at a time.
 const PIECE: usize = 1024 * 1024;
 /// Items that are hashed between two looks at the bar.
@@ -30,6 +32,10 @@ pub(super) async fn status(
         return Err(Failed::arguments("snapshot status requires exactly one argument"));
     };
     let source = Source::open_with(common, path, logs)?;
+    let len = size_of(Path::new(path))?;
+    if matches!(source, Source::Database(_)) && len < SMALLEST {
+        return Err(Failed::plain(format!("file size too small {len}")));
+    }
     let format = Format::parse(&common.write_out)?;
     let (buckets, size) = source.buckets(common).map_err(|failed| Failed {
         line: format!("snapshot file integrity check failed. 1 errors found.\n{}", failed.line),
@@ -70,11 +76,10 @@ pub(super) async fn status(
 pub(super) async fn hashkv(
     common: &Common,
     words: &[String],
-    rev: &str,
+    rev: i64,
     logs: Option<&str>,
 ) -> Result<(), Failed> {
-    let rev = go::signed("rev", rev)?;
-    let [path] = words else { return Err(exactly_one(words)) };
+    let [path] = words else { return Err(exactly_one(words, &["hashkv"])) };
     let format = Format::parse(&common.write_out)?;
     let state = Source::open_with(common, path, logs)?.state().await?;
     let hash = hash(&state.kv, rev)?;
@@ -117,7 +122,7 @@ pub(super) fn told(refusal: &Refusal) -> &'static str {
 }
 
 pub(super) fn defrag(common: &Common, data_dir: Option<String>) -> Result<(), Failed> {
-    let data_dir = data_dir.ok_or_else(|| required(&["data-dir"]))?;
+    let data_dir = data_dir.ok_or_else(|| required(&["data-dir"], &["defrag"]))?;
     defragmented(common, &data_dir).map_err(|failed| Failed {
         line: format!("Failed to defragment etcd data[{data_dir}] ({})", failed.line),
         ..failed
@@ -217,7 +222,8 @@ pub(super) fn private() -> OpenOptions {
 }
 
 /// What etcd says of flags that are missing.
-pub(super) fn required(flags: &[&str]) -> Failed {
+pub(super) fn required(flags: &[&str], command: &'static [&'static str]) -> Failed {
     let flags: Vec<String> = flags.iter().map(|flag| format!("{flag:?}")).collect();
-    Failed::plain(format!("required flag(s) {} not set", flags.join(", ")))
+    let line = format!("required flag(s) {} not set", flags.join(", "));
+    Failed::plain(line).with_usage(command)
 }

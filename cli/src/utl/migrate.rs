@@ -24,12 +24,12 @@ const OLDEST: Version = (3, 5);
 const NEWEST: Version = (3, 7);
 
 pub(super) fn run(common: &Common, migrate: Migrate) -> Result<(), Failed> {
-    let force = go::boolean("force", &migrate.force)?;
+    let force = migrate.force;
     let (data_dir, target) = match (migrate.data_dir, migrate.target_version) {
         (Some(data_dir), Some(target)) => (data_dir, target),
-        (None, None) => return Err(required(&["data-dir", "target-version"])),
-        (None, Some(_)) => return Err(required(&["data-dir"])),
-        (Some(_), None) => return Err(required(&["target-version"])),
+        (None, None) => return Err(required(&["data-dir", "target-version"], &["migrate"])),
+        (None, Some(_)) => return Err(required(&["data-dir"], &["migrate"])),
+        (Some(_), None) => return Err(required(&["target-version"], &["migrate"])),
     };
     let target = parse(&target).map_err(Failed::arguments)?;
     let logs = migrate.wal_dir.as_deref();

@@ -16,9 +16,10 @@ mod report;
 mod restore;
 mod source;
 
+use crate::command_line;
 use crate::ctl::Failed;
 use args::{Args, Command, Snapshot};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use keel_runtime_tokio::clock::Clock;
 use keel_runtime_tokio::{Journal, Level, LogFormat};
 use std::process::ExitCode;
@@ -33,12 +34,18 @@ struct Common {
     journal: Journal,
 }
 
+/// The commands and their flags.
+#[must_use]
+pub fn tree() -> clap::Command {
+    command_line::shaped(Args::command())
+}
+
 /// Runs one command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) => return refused(&error),
+    let args = match command_line::parse::<Args>() {
+        Ok((args, _)) => args,
+        Err(end) => return end,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
@@ -49,6 +56,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("Error: {}", failed.line);
+            if let Some(command) = failed.usage {
+                eprintln!("{}", command_line::usage(&tree(), command));
+            }
             ExitCode::from(failed.code)
         }
     }
@@ -57,7 +67,7 @@ pub fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Failed> {
     let sink = Box::new(std::io::stderr());
     let common = Common {
-        patience: go::duration("timeout", &args.timeout)?,
+        patience: args.timeout,
         write_out: args.write_out,
         journal: Journal::new(Level::Info, LogFormat::Console, Clock::machine(), vec![sink]),
     };
@@ -69,12 +79,12 @@ async fn run(args: Args) -> Result<(), Failed> {
             restore::run(&common, *restore).await
         }
         Command::Hashkv { words, rev, wal_dir } => {
-            database::hashkv(&common, &words, &rev, wal_dir.as_deref()).await
+            database::hashkv(&common, &words, rev, wal_dir.as_deref()).await
         }
-        Command::Defrag { data_dir } => database::defrag(&common, data_dir),
+        Command::Defrag { data_dir, .. } => database::defrag(&common, data_dir),
         Command::Migrate(migrate) => migrate::run(&common, migrate),
         Command::Inspect { command } => inspect::run(&common, command).await,
-        Command::Version => {
+        Command::Version { .. } => {
             let api = keel_proto::service::CLUSTER_VERSION.trim_end_matches(".0");
             report::print(&format!(
                 "etcdutl version: {}\nAPI version: {api}\n",
@@ -83,54 +93,4 @@ async fn run(args: Args) -> Result<(), Failed> {
         }
         Command::Completion { words } => args::complete(&words),
     }
-}
-
-/// A command line that clap cannot read. Help is no failure; mistakes have etcd's words.
-fn refused(error: &clap::Error) -> ExitCode {
-    use clap::error::{ContextKind, ContextValue, ErrorKind};
-    let named = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.as_str(),
-        _ => "",
-    };
-    let line = match error.kind() {
-        ErrorKind::InvalidSubcommand => {
-            let word = named(ContextKind::InvalidSubcommand);
-            format!("unknown command {word:?} for \"etcdutl\"\nRun 'etcdutl --help' for usage.")
-        }
-        ErrorKind::UnknownArgument => {
-            let flag = named(ContextKind::InvalidArg);
-            match flag.strip_prefix('-').filter(|flag| !flag.starts_with('-')) {
-                Some(short) => {
-                    let first = short.chars().next().unwrap_or(' ');
-                    format!("unknown shorthand flag: '{first}' in -{short}")
-                }
-                None if flag.starts_with('-') => format!("unknown flag: {flag}"),
-                None => format!("unexpected argument {flag:?}"),
-            }
-        }
-        ErrorKind::InvalidValue if named(ContextKind::InvalidValue).is_empty() => {
-            let flag = named(ContextKind::InvalidArg);
-            format!("flag needs an argument: {}", flag.split(' ').next().unwrap_or(flag))
-        }
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // As etcd's, a group of commands without one of them shows what there is.
-            let help = error.render().to_string();
-            return match report::print(&help) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(failed) => ExitCode::from(failed.code),
-            };
-        }
-        _ => {
-            // Where standard error is closed nobody reads it.
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
-        }
-    };
-    eprintln!("Error: {line}");
-    ExitCode::FAILURE
-}
-
-/// The whole command line's shape.
-fn command() -> clap::Command {
-    Args::command()
 }

@@ -63,10 +63,7 @@ pub(super) async fn run(common: &Common, restore: Restore) -> Result<(), Failed>
 
 /// Reads the flags, with etcd's checks in etcd's order.
 async fn plan(restore: Restore) -> Result<Plan, Failed> {
-    let raise = go::unsigned("bump-revision", &restore.bump_revision)?;
-    let mark_compacted = go::boolean("mark-compacted", &restore.mark_compacted)?;
-    let skip_hash_check = go::boolean("skip-hash-check", &restore.skip_hash_check)?;
-    let memory_map = go::unsigned("initial-memory-map-size", &restore.initial_memory_map_size)?;
+    let (raise, mark_compacted) = (restore.bump_revision, restore.mark_compacted);
     let [snapshot] = restore.words.as_slice() else {
         return Err(Failed::arguments("snapshot restore requires exactly one argument"));
     };
@@ -102,8 +99,8 @@ async fn plan(restore: Restore) -> Result<Plan, Failed> {
         wal_dir,
         me: initial::id(listed, token),
         cluster,
-        skip_hash_check,
-        memory_map,
+        skip_hash_check: restore.skip_hash_check,
+        memory_map: restore.initial_memory_map_size,
         raise,
     })
 }

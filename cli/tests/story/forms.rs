@@ -62,6 +62,7 @@ impl Cast {
     pub(super) fn in_every_form(&mut self, line: &str, around: &Around, interrupt: bool) -> String {
         let mut told: Vec<(String, String)> = Vec::new();
         for form in self.forms() {
+            self.forget();
             self.aside(&around.before);
             let job = self.start(line, &form.flags());
             let output = self.until_its_end(job, &around.input, interrupt);

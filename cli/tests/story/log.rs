@@ -5,7 +5,14 @@ use super::mask::folded;
 /// What is compared of standard error, a line each.
 pub(super) fn compared(stderr: &str) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
-    for line in folded(stderr).lines() {
+    let stderr = folded(stderr);
+    let mut lines = stderr.lines().peekable();
+    while let Some(line) = lines.next() {
+        // Where a logger stood: a function, and its place behind a tab.
+        let is_place = |line: &str| line.starts_with('\t');
+        if is_place(line) || lines.peek().is_some_and(|next| is_place(next)) {
+            continue;
+        }
         let said = match logged(line) {
             Some(said) => said,
             None => Some(line.to_owned()),

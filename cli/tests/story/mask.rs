@@ -195,6 +195,9 @@ const WIDEST: usize = "make-mirror".len();
 /// How help begins: with usage, or with the flags of every command.
 const HELP: [&str; 3] = ["Usage:", "options can be passed to any command", "Options of every"];
 
+/// Commands and flags of etcdutl that only ours has everywhere.
+const OWN: [&str; 3] = ["inspect", "--output-dir", "--wal-dir"];
+
 /// A text whose help is folded to the commands and flags that it tells of.
 pub(super) fn folded(text: &str) -> String {
     let Some(at) = HELP.iter().find_map(|head| text.find(head)) else { return text.to_owned() };
@@ -203,6 +206,9 @@ pub(super) fn folded(text: &str) -> String {
     for line in text[at..].lines() {
         let Some(item) = line.strip_prefix("  ") else { continue };
         let words: Vec<&str> = item.split_whitespace().collect();
+        if words.iter().take(2).any(|word| OWN.contains(word)) {
+            continue;
+        }
         let long = words.iter().take(2).find(|word| word.starts_with("--"));
         if let (Some(flag), true) = (long, item.trim_start().starts_with('-')) {
             let flag = flag.split(['=', '[', '<']).next().expect("a split has a first part");

@@ -10,6 +10,7 @@
 //! + $ lease grant 100      a line that is played before each time; - is one that is played after
 //! output                   its standard output; standard error begins with `!`
 //! [json, table]            the forms in which the following is printed
+//! \~ text                  output that begins like one of these lines
 //! = 1                      its exit code, where it is not zero
 //! & lock lock name         begins a command line beside the others, under a name
 //! > lock text              types a line into it
@@ -221,6 +222,13 @@ impl Cast {
         }
     }
 
+    /// Removes what earlier commands made of the files.
+    fn forget(&mut self) {
+        if let Stage::Files(_) = &self.stage {
+            self.dir = TempDir::new().expect("a temporary directory can be made");
+        }
+    }
+
     /// The forms that there are.
     fn forms(&self) -> Vec<Form> {
         match &self.stage {
@@ -245,7 +253,7 @@ impl Cast {
         };
         let mut told = String::new();
         for line in mask::folded(&stdout).lines() {
-            told.push_str(&masks.line(line));
+            told.push_str(&text::printed(&masks.line(line)));
             told.push('\n');
         }
         if any_order {

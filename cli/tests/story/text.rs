@@ -6,6 +6,12 @@ pub(super) const VERBS: [&str; 10] = ["# ", "$ ", "% ", "* ", "^ ", "& ", "> ", 
 /// What follows a command line and belongs to it: its input, what goes before it, what after.
 pub(super) const BELONGS: [&str; 3] = ["<", "+ ", "- "];
 
+/// A line of output, which is not taken for one of the story's.
+pub(super) fn printed(line: &str) -> String {
+    let is_taken = VERBS.iter().chain(&BELONGS).any(|begin| line.starts_with(begin));
+    format!("{}{line}", if is_taken { "\\" } else { "" })
+}
+
 /// A story's command lines, each with what it prints.
 pub(super) fn scenes(story: &str) -> Vec<String> {
     let mut scenes: Vec<String> = Vec::new();

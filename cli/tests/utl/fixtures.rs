@@ -18,14 +18,21 @@ pub(crate) fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/utl/etcd.db")
 }
 
+/// Where the one lies that a server of ours wrote of the same keys.
+pub(crate) fn recorded_of_ours() -> PathBuf {
+    recorded().with_file_name("keel.db")
+}
+
 /// The snapshot, with the hash behind it.
 pub(crate) fn snapshot() -> Vec<u8> {
     fs::read(recorded()).expect("the recorded snapshot is there")
 }
 
 /// Makes all files anew: `s.db`, the snapshot; `plain.db`, without its hash; `flipped.db`, with
-/// one bit of a value changed; `short.db`, its first bytes; `d`, a data directory of etcd's; and
-/// `e`, one whose log goes on behind the database.
+/// one bit of a value changed; `short.db`, its first bytes; `page.db`, without its hash and with a
+/// page that says it is another; `d`, a data directory of etcd's; and `e`, one whose log goes on
+/// behind the database. And of our snapshot: `k.db`, itself; `kflipped.db`, with one bit of a value
+/// changed; and `kd`, a data directory of etcd's around it.
 pub(crate) fn make(dir: &Path) {
     let snapshot = snapshot();
     let plain = &snapshot[..snapshot.len() - 32];
@@ -35,12 +42,28 @@ pub(crate) fn make(dir: &Path) {
     put("s.db", &snapshot);
     put("plain.db", plain);
     put("short.db", &snapshot[..3000]);
-    let mut flipped = snapshot.clone();
-    let at = snapshot.windows(6).position(|bytes| bytes == b"value1").expect("it holds that value");
-    flipped[at] ^= 1;
-    put("flipped.db", &flipped);
+    put("flipped.db", &flipped(&snapshot));
+    let mut page = plain.to_vec();
+    page[3 * PAGE] ^= 1;
+    put("page.db", &page);
     data_dir(&dir.join("d"), plain);
     data_dir_with(&dir.join("e"), plain, &requests(), 8);
+    // It is not there before it is recorded.
+    if let Ok(ours) = fs::read(recorded_of_ours()) {
+        put("k.db", &ours);
+        put("kflipped.db", &flipped(&ours));
+        data_dir(&dir.join("kd"), &ours[..ours.len() - 32]);
+    }
+}
+
+/// How large a page of a database is.
+const PAGE: usize = 4096;
+
+fn flipped(snapshot: &[u8]) -> Vec<u8> {
+    let mut flipped = snapshot.to_vec();
+    let at = snapshot.windows(6).position(|bytes| bytes == b"value1").expect("it holds that value");
+    flipped[at] ^= 1;
+    flipped
 }
 
 /// Requests of every kind, as etcd's log holds them.

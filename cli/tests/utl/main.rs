@@ -11,6 +11,8 @@ mod fixtures;
 mod import;
 mod restore;
 mod stories;
+#[path = "../story/mod.rs"]
+mod story;
 
 use std::path::Path;
 use std::process::{Command, Output};
