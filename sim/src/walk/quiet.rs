@@ -50,11 +50,18 @@ impl World {
     /// Whether everything is as it should be; what is not.
     fn settled(&self) -> Result<(), String> {
         let counted = self.counted();
-        let lives = counted.iter().map(|at| self.members[*at].life.as_ref());
-        let Some(lives) = lives.collect::<Option<Vec<_>>>().filter(|lives| !lives.is_empty())
-        else {
-            return Err(String::from("a member does not live"));
-        };
+        if let Some(at) = counted.iter().find(|at| self.members[**at].life.is_none()) {
+            let member = &self.members[*at];
+            return Err(match &member.repair {
+                Some(repair) => format!("{} does not come back: {repair}", World::name(*at)),
+                None => format!("{} does not live", World::name(*at)),
+            });
+        }
+        let lives: Vec<_> =
+            counted.iter().filter_map(|at| self.members[*at].life.as_ref()).collect();
+        if lives.is_empty() {
+            return Err(String::from("nobody lives"));
+        }
         let stands: Vec<_> = lives.iter().map(|life| life.node.status()).collect();
         let leaders: BTreeSet<NodeId> = stands.iter().map(|status| status.leader).collect();
         if leaders.len() != 1 || leaders.contains(&NodeId::NONE) {

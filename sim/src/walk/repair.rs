@@ -17,6 +17,7 @@ use keel_core::{Index, Input, Mark, NodeId, Order, Planner, Term};
 use keel_proto::convert::propose;
 use keel_proto::wire::etcdserverpb as pb;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,22 @@ pub(super) struct Repair {
     fresh: Option<(usize, u64, Index)>,
     state: Option<Arc<Checkpoint>>,
     named: BTreeMap<NodeId, Term>,
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.state, self.fresh) {
+            (None, None) => write!(f, "no fresh entry was committed"),
+            (None, Some((source, ..))) => {
+                write!(f, "{} gave no state that is new enough", World::name(source))
+            }
+            (Some(_), _) => {
+                let named: Vec<String> =
+                    self.named.keys().map(|id| World::name(World::place(*id))).collect();
+                write!(f, "only {} named their terms", named.join(", "))
+            }
+        }
+    }
 }
 
 impl World {
@@ -98,9 +115,10 @@ impl World {
         }
     }
 
-    /// Somebody to ask.
+    /// Somebody to ask: who runs and was never let in knows nothing.
     fn source(&mut self, at: usize) -> Option<usize> {
-        let members = 0..self.members.len();
+        let cluster = self.newest()?;
+        let members = cluster.members.keys().map(|id| World::place(*id));
         let others: Vec<usize> = members.filter(|other| self.hears(at, *other)).collect();
         (!others.is_empty()).then(|| *self.disks.pick(&others))
     }
