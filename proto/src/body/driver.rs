@@ -76,6 +76,8 @@ pub struct Driver<H, D> {
 pub enum Wake {
     /// A service asks.
     Call(Call),
+    /// A service asks what no write need come before.
+    Ahead(Call),
     /// Something was heard of a peer.
     Heard(Heard),
     /// A plan has ended.
@@ -119,7 +121,7 @@ impl<H: Host, D: Disk> Driver<H, D> {
             () = &mut self.finish, if self.end == End::Far => Wake::Finish,
             // Before clients, so that no load of theirs silences a leader.
             Some(heard) = self.news.recv() => Wake::Heard(heard),
-            Some(call) = self.ahead.recv() => Wake::Call(call),
+            Some(call) = self.ahead.recv() => Wake::Ahead(call),
             Some(call) = self.inbox.recv() => Wake::Call(call),
         }
     }
@@ -133,7 +135,8 @@ impl<H: Host, D: Disk> Driver<H, D> {
         let begun = self.now();
         match wake {
             Wake::Disk(completion) => self.completed(completion)?,
-            Wake::Call(call) => self.take(call),
+            Wake::Call(call) => self.take(Some(call), None),
+            Wake::Ahead(call) => self.take(None, Some(call)),
             Wake::Heard(heard) => self.hear(heard),
             Wake::Time => self.node.step(self.now(), Input::Tick),
             Wake::Finish => {
@@ -151,30 +154,27 @@ impl<H: Host, D: Disk> Driver<H, D> {
         self.links.host().time().now()
     }
 
-    /// Feeds one call, and the ones that came meanwhile: first those that go ahead, whose answers
-    /// and rounds leave before the writes behind them are looked at.
-    fn take(&mut self, first: Call) {
-        let now = self.now();
-        self.admit(now, first);
-        let mut taken = 1;
-        while taken < BATCH_MAX
-            && let Ok(call) = self.ahead.try_recv()
-        {
-            self.admit(now, call);
-            taken += 1;
+    /// Feeds a call, and the ones that came meanwhile: first those that go ahead, whose answers and
+    /// rounds leave before the writes behind them are looked at.
+    fn take(&mut self, call: Option<Call>, ahead: Option<Call>) {
+        if self.feed(ahead, |driver| driver.ahead.try_recv().ok()) > 0 {
+            self.drain();
         }
-        self.drain();
-        while taken < BATCH_MAX
-            && let Ok(call) = self.inbox.try_recv()
-        {
-            self.admit(now, call);
-            taken += 1;
-        }
+        self.feed(call, |driver| driver.inbox.try_recv().ok());
     }
 
-    fn admit(&mut self, now: Instant, call: Call) {
-        let input = self.desk.admit(call);
-        self.node.step(now, input);
+    /// Feeds a first call and the ones behind it; tells how many they were.
+    fn feed(&mut self, first: Option<Call>, next: impl Fn(&mut Self) -> Option<Call>) -> usize {
+        let now = self.now();
+        let mut fed = 0;
+        let mut call = first.or_else(|| next(self));
+        while let Some(taken) = call {
+            let input = self.desk.admit(taken);
+            self.node.step(now, input);
+            fed += 1;
+            call = if fed < BATCH_MAX { next(self) } else { None };
+        }
+        fed
     }
 
     /// Feeds what was heard of a peer, and what came behind it meanwhile.
