@@ -176,7 +176,9 @@ async fn take<H: Host, D: Disk>(
     let status = host.time().within(PATIENCE, client.status(pb::StatusRequest::default())).await;
     let committed = status.map_err(|_| "no answer")?.map_err(said)?.into_inner().raft_index;
     let mut spill = disk.spill().map_err(|error| error.to_string())?;
-    let pieces = client.snapshot(pb::SnapshotRequest::default()).await.map_err(said)?;
+    let pieces = client.snapshot(pb::SnapshotRequest::default());
+    let pieces =
+        host.time().within(PATIENCE, pieces).await.map_err(|_| "no answer")?.map_err(said)?;
     receive(host, pieces.into_inner(), &mut *spill).await?;
     let file = spill.share().map_err(|error: io::Error| error.to_string())?;
     let state = snapshot(cluster, &file, &mut *spill).await?;
