@@ -50,16 +50,16 @@ struct Wake {
     stands: Instant,
 }
 
+crate::recording::code!(struct Wake { at, stands });
+
 impl Code for Queue {
     fn encode(&self, out: &mut Writer) {
-        let times: BTreeMap<LeaseId, Instant> =
-            self.times.iter().map(|(id, wake)| (*id, wake.at)).collect();
-        times.encode(out);
+        self.times.encode(out);
     }
 
     fn decode(from: &mut Reader) -> Option<Queue> {
-        let times = <BTreeMap<LeaseId, Instant>>::decode(from)?;
-        Some(Queue::of(times.into_iter().map(|(id, at)| (at, id)).collect()))
+        let times = <BTreeMap<LeaseId, Wake>>::decode(from)?;
+        Some(Queue { order: times.iter().map(|(id, wake)| (wake.stands, *id)).collect(), times })
     }
 }
 
