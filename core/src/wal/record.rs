@@ -33,7 +33,11 @@ const ENTRY_BYTES: usize = 16;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"keel.log";
 const BATCH_MAGIC: u32 = 0x3162_6b6c;
+/// The format of a segment, but for one that begins with the log restated.
 const VERSION: u32 = 1;
+/// The format of that one: a program that knows only the first would take it for one that voids
+/// all entries before it.
+const VERSION_RESTATED: u32 = 2;
 
 /// The checksum of `parts`, going on from `seed`.
 pub(crate) fn checksum(seed: u32, parts: &[&[u8]]) -> u32 {
@@ -84,7 +88,8 @@ impl SegmentHeader {
     pub(super) fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(SECTOR);
         out.extend_from_slice(SEGMENT_MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        let version = if self.restated { VERSION_RESTATED } else { VERSION };
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&self.chain.to_le_bytes());
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.first.0.to_le_bytes());
@@ -94,8 +99,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.hard.term.0.to_le_bytes());
         out.extend_from_slice(&self.hard.vote.0.to_le_bytes());
         out.extend_from_slice(&self.hard.commit.0.to_le_bytes());
-        let flags = u64::from(self.anew) | u64::from(self.restated) << 1;
-        out.extend_from_slice(&flags.to_le_bytes());
+        out.extend_from_slice(&u64::from(self.anew).to_le_bytes());
         let crc = checksum(0, &[&out]);
         out.extend_from_slice(&crc.to_le_bytes());
         out.resize(SECTOR, 0);
@@ -108,7 +112,8 @@ impl SegmentHeader {
         if reader.take(SEGMENT_MAGIC.len()).ok_or(SHORT)? != SEGMENT_MAGIC {
             return Err("the segment has no header");
         }
-        if reader.u32().ok_or(SHORT)? != VERSION {
+        let version = reader.u32().ok_or(SHORT)?;
+        if !matches!(version, VERSION | VERSION_RESTATED) {
             return Err("the segment's format is of another version than this program reads");
         }
         let chain = reader.u32().ok_or(SHORT)?;
@@ -124,11 +129,9 @@ impl SegmentHeader {
                 vote: NodeId(reader.u64().ok_or(SHORT)?),
                 commit: index(&mut reader).ok_or(SHORT)?,
             },
-            anew: false,
-            restated: false,
+            anew: reader.u64().ok_or(SHORT)? != 0,
+            restated: version == VERSION_RESTATED,
         };
-        let flags = reader.u64().ok_or(SHORT)?;
-        let header = SegmentHeader { anew: flags & 1 != 0, restated: flags & 2 != 0, ..header };
         let crc = reader.u32().ok_or(SHORT)?;
         let covered = Reader::new(bytes).take(HEADER_COVERED).ok_or(SHORT)?;
         if checksum(0, &[covered]) != crc {

@@ -89,6 +89,20 @@ fn entries_are_shared_and_not_copied() {
     assert!(whole.as_ptr_range().contains(&found.as_ptr()), "a slice of the file");
 }
 
+/// A program that knows only the first format would take a restated log for a voided one.
+#[test]
+fn a_restated_log_has_a_format_of_its_own() {
+    for (restated, version) in [(false, 1_u32), (true, 2)] {
+        for anew in [false, true] {
+            let header = SegmentHeader { restated, anew, ..header(3, 9, 5, 0) };
+            let bytes = header.encode();
+            assert_eq!(bytes[8..12], version.to_le_bytes());
+            let read = SegmentHeader::decode(&bytes).expect("it was written");
+            assert_eq!((read.restated, read.anew), (restated, anew));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
