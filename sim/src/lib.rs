@@ -26,6 +26,7 @@ pub mod device;
 mod ear;
 pub mod explore;
 pub mod history;
+mod member;
 mod mind;
 pub mod mutants;
 pub mod nemesis;

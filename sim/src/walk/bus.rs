@@ -1,7 +1,8 @@
 //! The network between members: what is sent may be lost, doubled, late, or held.
 
 use super::film::Fate;
-use super::{CLUSTER, Happening, World};
+use super::{Happening, World};
+use crate::member::CLUSTER;
 use crate::oracle::Broken;
 use crate::plan::Knobs;
 use crate::random::Random;

@@ -55,8 +55,6 @@ pub use tape::Tape;
 
 /// Every so many-th seed's history is searched for an order, too.
 const SAMPLE: u64 = 16;
-/// The id of every simulated cluster.
-const CLUSTER: u64 = 0x6b65_656c;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -326,11 +324,11 @@ impl World {
 
     /// How members are called.
     fn name(member: usize) -> String {
-        format!("n{}", member + 1)
+        crate::member::name(member)
     }
 
     fn id(member: usize) -> NodeId {
-        NodeId(member as u64 + 1)
+        crate::member::id(member)
     }
 
     fn place(id: NodeId) -> usize {

@@ -1,8 +1,9 @@
 //! Who belongs: members are let in, promoted and put out while everything else goes wrong, too.
 
+use super::World;
 use super::bus::leader;
 use super::serve::Whose;
-use super::{CLUSTER, World};
+use crate::member::{CLUSTER, url};
 use crate::oracle::Broken;
 use crate::plan::Target;
 use crate::seen::Place;
@@ -133,6 +134,6 @@ impl World {
 }
 
 fn listed(at: usize) -> Listed {
-    let peer_urls = vec![format!("http://{}:2380", World::name(at))];
+    let peer_urls = vec![url(at, 2380)];
     Listed { peer_urls, ..Listed::default() }
 }

@@ -1,17 +1,16 @@
 //! What a member goes on from when it starts: its files, or nothing where it is new.
 
+use super::World;
 use super::member::Life;
 use super::repair::Repair;
 use super::tape::Taped;
-use super::{CLUSTER, World};
+use crate::member::{CLUSTER, config};
 use crate::oracle::Broken;
 use crate::oracle::quorum::Durable;
-use crate::plan::Knobs;
 use crate::random::Random;
 use crate::seen::Place;
 use keel_core::disk::{Damage, File, Lane};
 use keel_core::entry::HardState;
-use keel_core::node::{AutoCompaction, Config};
 use keel_core::planner::{Options, Recovered, Recovery};
 use keel_core::{Boot, NodeId, Planner};
 use keel_proto::bootstrap;
@@ -66,7 +65,7 @@ impl World {
         let knobs = &self.plan.knobs;
         let mut seed = Random::stream(knobs.seed, &format!("core {at} {}", member.boot));
         let now = member.clock.at(self.now);
-        let node = Taped::new(config(me, knobs), boot, seed.number(), now, self.shelf.as_ref());
+        let node = Taped::new(config(at, knobs), boot, seed.number(), now, self.shelf.as_ref());
         let member = &mut self.members[at];
         member.life = Some(Box::new(Life::new(node, *planner)));
         member.boot += 1;
@@ -138,26 +137,5 @@ impl World {
         let entries = recovered.entries.iter().cloned().map(decode_entry);
         let entries = entries.collect::<Result<_, _>>().map_err(|why| why.0)?;
         Boot::recovered(recovered, entries).map_err(String::from)
-    }
-}
-
-fn config(id: NodeId, knobs: &Knobs) -> Config {
-    let name = World::name(World::place(id));
-    Config {
-        id,
-        cluster_id: CLUSTER,
-        client_urls: vec![format!("http://{name}:2379")],
-        name,
-        version: String::from("3.7.0"),
-        heartbeat: knobs.tick,
-        election: knobs.tick * 10,
-        pre_vote: knobs.pre_vote > 0,
-        snapshot_count: knobs.checkpoint,
-        catch_up_entries: knobs.catch_up,
-        lease_checkpoint: false,
-        quota_bytes: 0,
-        strict_reconfig: knobs.strict > 0,
-        learners_max: 1,
-        auto_compaction: AutoCompaction::Off,
     }
 }

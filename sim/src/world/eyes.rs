@@ -2,7 +2,8 @@
 //! who has ended by himself.
 
 use super::World;
-use super::seat::{Seat, id};
+use super::seat::Seat;
+use crate::member::id;
 use crate::oracle::Broken;
 use crate::seen::Place;
 use crate::walk::Role;

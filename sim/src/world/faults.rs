@@ -3,10 +3,11 @@
 use super::client::{bounded, compact};
 use super::line::Line;
 use super::net::WorldNet;
-use super::seat::{Seat, id, name};
+use super::seat::Seat;
 use super::{STEP, World};
 use crate::device::Device;
 use crate::history::{Call, Outcome};
+use crate::member::{id, name};
 use crate::plan::{Action, Target};
 use http::Uri;
 use keel_proto::Handle;

@@ -6,13 +6,13 @@ use super::net::WorldNet;
 use super::outside::{Leak, entropy};
 use super::stage::Stage;
 use crate::device::Device;
+use crate::member::{self, CLUSTER, id, name, url};
 use crate::plan::Knobs;
 use crate::random::Random;
+use keel_core::View;
 use keel_core::disk::{DiskOp, Lane};
 use keel_core::members::{Cluster, Member};
-use keel_core::node::AutoCompaction;
 use keel_core::planner::Options;
-use keel_core::{NodeId, View};
 use keel_proto::Handle;
 use keel_runtime_tokio::clock::Clock;
 use keel_runtime_tokio::{
@@ -24,9 +24,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// The id of every simulated cluster.
-const CLUSTER: u64 = 0x6b65_656c;
 
 /// One member's place.
 pub(super) struct Seat {
@@ -172,11 +169,6 @@ impl Seat {
     }
 }
 
-/// How a member is called.
-pub(super) fn name(at: usize) -> String {
-    format!("n{}", at + 1)
-}
-
 /// What a member is told: what etcd would be told by its flags.
 pub(super) fn config(at: usize, knobs: &Knobs) -> Config {
     let members = usize::try_from(knobs.members).expect("clusters are small");
@@ -195,23 +187,7 @@ pub(super) fn config(at: usize, knobs: &Knobs) -> Config {
         self_repair: true,
         checks: Checks::default(),
         advertise_peer_urls: vec![url(at, 2380)],
-        node: keel_core::Config {
-            id: id(at),
-            cluster_id: CLUSTER,
-            name: name(at),
-            client_urls: vec![url(at, 2379)],
-            version: String::from("3.7.0"),
-            heartbeat: knobs.tick,
-            election: knobs.tick * 10,
-            pre_vote: knobs.pre_vote > 0,
-            snapshot_count: knobs.checkpoint,
-            catch_up_entries: knobs.catch_up,
-            lease_checkpoint: false,
-            quota_bytes: 0,
-            strict_reconfig: knobs.strict > 0,
-            learners_max: 1,
-            auto_compaction: AutoCompaction::Off,
-        },
+        node: member::config(at, knobs),
         cluster,
         files: Options {
             segment_bytes: knobs.segment,
@@ -235,17 +211,8 @@ pub(super) fn config(at: usize, knobs: &Knobs) -> Config {
     }
 }
 
-/// A member's id.
-pub(super) fn id(at: usize) -> NodeId {
-    NodeId(at as u64 + 1)
-}
-
 fn listed(at: usize) -> Member {
     Member { name: name(at), peer_urls: vec![url(at, 2380)], ..Member::default() }
-}
-
-fn url(at: usize, port: u16) -> String {
-    format!("http://{}:{port}", name(at))
 }
 
 fn listen(at: usize, port: u16) -> Listen {
