@@ -124,6 +124,16 @@ impl Server {
         }
     }
 
+    /// Waits until its cluster has the version that it serves: it is healthy a moment before.
+    pub(crate) fn wait_for_version(&self) {
+        let end = Instant::now() + PATIENCE;
+        let decided = |page: String| page.contains(r#""etcdcluster":"3.7.0""#);
+        while !http_get(&self.client, "/version").is_some_and(decided) {
+            assert!(Instant::now() < end, "the cluster's version is another: {}", self.log());
+            std::thread::sleep(LOOK);
+        }
+    }
+
     fn wait_until_healthy(&mut self) -> Result<(), String> {
         let end = Instant::now() + PATIENCE;
         while !is_healthy(&self.client) {

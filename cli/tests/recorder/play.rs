@@ -7,7 +7,7 @@ use super::render::render;
 use super::schema::Schema;
 use super::script::Script;
 use super::snapshot::describe;
-use crate::common::server::{Server, http_get, ours};
+use crate::common::server::{Server, ours};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,9 +48,7 @@ pub(crate) fn play(path: &Path) {
     }
     let server = Server::start_with(&binary, &flags);
     // A member serves before its cluster has a version, and a snapshot shows that.
-    while http_get(server.endpoint(), "/version").is_none_or(|page| page.contains("not_decided")) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    server.wait_for_version();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let differences = runtime.block_on(async {

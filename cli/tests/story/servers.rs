@@ -2,7 +2,7 @@
 //! and a member that joins the first.
 
 use super::job;
-use crate::common::server::{Server, free_port, http_get};
+use crate::common::server::{Server, free_port};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Servers {
         let server = Server::start_with(etcd, &flags);
         // A server is healthy a moment before its cluster has decided on a version, which is the
         // last entry that it puts into its log by itself.
-        wait_for_version(&server);
+        server.wait_for_version();
         let other = story.contains("OTHER").then(|| Server::start(etcd));
         Servers { etcd: etcd.to_path_buf(), server, other, joiner: Joiner::new() }
     }
@@ -75,7 +75,7 @@ impl Servers {
 
     /// Waits until a downgrade is forgotten.
     pub(super) fn settle(&self) {
-        wait_for_version(&self.server);
+        self.server.wait_for_version();
     }
 
     /// Another one will join: who is removed cannot come back at once at the same address, since
@@ -144,14 +144,4 @@ fn asked(tool: &Path, endpoints: &str, words: &[&str]) -> Vec<Vec<String>> {
     let output = run.expect("the client can be run");
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().map(|line| line.split(", ").map(String::from).collect()).collect()
-}
-
-/// Waits until the cluster has the version that stories tell of.
-fn wait_for_version(server: &Server) {
-    let end = Instant::now() + job::PATIENCE;
-    let decided = |page: String| page.contains(r#""etcdcluster":"3.7.0""#);
-    while !http_get(server.endpoint(), "/version").is_some_and(decided) {
-        assert!(Instant::now() < end, "the cluster's version is another: {}", server.log());
-        std::thread::sleep(LOOK);
-    }
 }
