@@ -6,8 +6,8 @@ mod common;
 mod runtimes;
 
 use common::server::{Server, ours};
-use keel_cli::load::calls::{Make, Push, closed_loop, once};
-use keel_cli::load::http2::Method;
+use keel_cli::load::calls::once;
+use keel_cli::load::http2::{Conn, Heard, Method};
 use keel_proto::pb::etcdserverpb as pb;
 use keel_sim::recording::{End, Life, Recording, Until, relive};
 use prost::Message;
@@ -17,10 +17,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::rc::Rc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// Puts that are under way together.
+const AT_ONCE: usize = 50;
 /// The smallest recording, bytes.
 const SIZE: u64 = 8 << 20;
 
@@ -35,23 +36,30 @@ fn recorded(dir: &Path, more: &[&str]) -> Server {
     Server::start_with(&ours(), &flags)
 }
 
-/// Puts as fast as they are answered, over a hundred keys. Gives how many were.
-async fn push(server: &Server, span: Duration) -> usize {
-    load(server, span).await.expect("puts are answered")
+/// So many puts, over a hundred keys, some at a time; all are answered.
+async fn push(server: &Server, count: usize) {
+    load(server, count).await.expect("puts are answered");
 }
 
 /// The same, for as long as there is an answer.
-async fn load(server: &Server, span: Duration) -> io::Result<usize> {
-    let make: Make = Rc::new(|number| {
-        let key = format!("key{:02}", number % 100);
-        let value = vec![b'v'; 500];
-        pb::PutRequest { key: key.into(), value: value.into(), ..Default::default() }
-            .encode_to_vec()
-    });
-    let push = Push { clients: 50, conns: 2, span };
+async fn load(server: &Server, count: usize) -> io::Result<()> {
     let method = Method::new("/etcdserverpb.KV/Put");
-    let addrs = [server.endpoint().to_owned()];
-    Ok(closed_loop(&addrs, push, &method, make).await?.count())
+    let mut conn = Conn::connect(server.endpoint()).await?;
+    let (mut sent, mut ended, mut answers) = (0, 0, 0);
+    while ended < count {
+        while sent < count && sent - ended < AT_ONCE {
+            let (key, value) = (format!("key{:02}", sent % 100), vec![b'v'; 500]);
+            let (key, value) = (key.into(), value.into());
+            let put = pb::PutRequest { key, value, ..Default::default() };
+            conn.call(&method, &put.encode_to_vec());
+            sent += 1;
+        }
+        match conn.next().await? {
+            Heard::Message(..) => answers += 1,
+            Heard::End(_) => ended += 1,
+        }
+    }
+    if answers == count { Ok(()) } else { Err(io::Error::other("a put was refused")) }
 }
 
 async fn ask<A: Message + Default>(server: &Server, path: &str, request: &impl Message) -> A {
@@ -110,14 +118,14 @@ fn what_a_server_took_in_under_load_replays_to_its_state() {
 async fn replays_to_its_state(runtime: &str) {
     let dir = TempDir::new().expect("a temporary directory");
     let mut server = recorded(dir.path(), &[runtime]);
-    let puts = push(&server, Duration::from_millis(500)).await;
+    push(&server, 3000).await;
     compact(&server).await;
     let (revision, hash) = hash(&server).await;
     assert!(server.stop(), "{}", server.log());
 
     let life = relived(dir.path(), Until::default());
     assert_eq!((&life.end, life.torn, life.gaps.len()), (&End::Complete, 0, 0));
-    assert_eq!(stands(&life), (revision, hash), "after {puts} puts");
+    assert_eq!(stands(&life), (revision, hash));
     assert!(life.compared > 10, "{} digests", life.compared);
 
     let index = life.replay.as_ref().expect("it was born").node().view().index;
@@ -142,7 +150,7 @@ fn what_is_left_of_a_killed_server_replays() {
     run(async || {
         let dir = TempDir::new().expect("a temporary directory");
         let mut server = recorded(dir.path(), &[]);
-        push(&server, Duration::from_millis(500)).await;
+        push(&server, 3000).await;
         server.kill();
         let life = relived(dir.path(), Until::default());
         assert_eq!(life.end, End::Complete);
@@ -182,9 +190,8 @@ fn a_recording_stays_within_its_size_and_goes_on() {
         // A short log, so that a state is small: it holds the log, too.
         let flags = ["--snapshot-count=200", "--snapshot-catchup-entries=50"];
         let mut server = recorded(dir.path(), &flags);
-        let mut puts = 0;
         while !dir.path().join(format!("{:016x}.state", 6)).exists() {
-            puts += push(&server, Duration::from_millis(200)).await;
+            push(&server, 1000).await;
             compact(&server).await;
             assert!(bytes(dir.path()) <= SIZE, "{:?}", names(dir.path()));
         }
@@ -195,7 +202,7 @@ fn a_recording_stays_within_its_size_and_goes_on() {
         let life = relived(dir.path(), Until::default());
         assert_eq!((&life.end, life.gaps.len()), (&End::Complete, 0));
         assert!(life.header.number > 1 && life.header.steps > 0, "it began in the middle");
-        assert_eq!(stands(&life), expected, "after {puts} puts");
+        assert_eq!(stands(&life), expected);
     });
 }
 
@@ -224,10 +231,10 @@ fn a_full_recorder_disk_is_the_recorders_own_affair() {
         let mut server = Server::start_with(&script, &[&format!("--recorder-dir={at}")]);
         let stops = "the flight recorder stops; the server goes on";
         while !server.log().contains(stops) {
-            assert!(push(&server, Duration::from_millis(200)).await > 0);
+            push(&server, 500).await;
         }
         assert!(server.log().contains("No space left on device"), "{}", server.log());
-        assert!(push(&server, Duration::from_millis(200)).await > 0);
+        push(&server, 500).await;
         assert!(server.stop(), "{}", server.log());
     });
 }
@@ -321,7 +328,7 @@ async fn broken(script: &Path, recorder: &Path, from: &Path) -> Life {
         }
         fs::write(from, "").expect("it can be written");
     };
-    let (cut_off, ()) = tokio::join!(load(&server, Duration::from_secs(60)), fall);
+    let (cut_off, ()) = tokio::join!(load(&server, usize::MAX), fall);
     assert!(cut_off.is_err() && !server.ended(), "{}", server.log());
     fs::remove_file(from).expect("it was written");
     relived(recorder, Until::default())
